@@ -40,26 +40,43 @@ type messageBody struct {
 	ID      string            `cbor:"2,keyasint,omitempty"`
 	RunID   string            `cbor:"3,keyasint,omitempty"`
 	Task    string            `cbor:"4,keyasint,omitempty"`
-	Join    int64             `cbor:"5,keyasint,omitempty"`
+	Join    string            `cbor:"5,keyasint,omitempty"`
 	Index   int               `cbor:"6,keyasint,omitempty"`
-	Key     string            `cbor:"7,keyasint,omitempty"`
-	Saga    string            `cbor:"8,keyasint,omitempty"`
-	Undo    int               `cbor:"9,keyasint,omitempty"`
-	Attempt int               `cbor:"10,keyasint,omitempty"`
-	First   Instant           `cbor:"11,keyasint,omitempty"`
-	Staged  int               `cbor:"12,keyasint,omitempty"`
-	Scope   string            `cbor:"13,keyasint,omitempty"`
-	Number  int64             `cbor:"14,keyasint,omitempty"`
-	Payload []byte            `cbor:"15,keyasint,omitempty"`
-	Meta    map[string]string `cbor:"16,keyasint,omitempty"`
+	Joined  bool              `cbor:"7,keyasint,omitempty"`
+	Key     string            `cbor:"8,keyasint,omitempty"`
+	Saga    string            `cbor:"9,keyasint,omitempty"`
+	Undo    int               `cbor:"10,keyasint,omitempty"`
+	Attempt int               `cbor:"11,keyasint,omitempty"`
+	Tries   int               `cbor:"12,keyasint,omitempty"`
+	First   Instant           `cbor:"13,keyasint,omitempty"`
+	Staged  int               `cbor:"14,keyasint,omitempty"`
+	Scope   string            `cbor:"15,keyasint,omitempty"`
+	Number  int64             `cbor:"16,keyasint,omitempty"`
+	Payload []byte            `cbor:"17,keyasint,omitempty"`
+	Meta    map[string]string `cbor:"18,keyasint,omitempty"`
 }
 
 // MarshalBody encodes what of m is not a column.
 func (m *Message) MarshalBody() ([]byte, error) {
 	return encMode.Marshal(&messageBody{
-		Kind: m.Kind, ID: m.ID, RunID: m.RunID, Task: m.Task, Join: m.Join, Index: m.Index,
-		Key: m.Key, Saga: m.Saga, Undo: m.Undo, Attempt: m.Attempt, First: m.First,
-		Staged: m.Staged, Scope: m.Scope, Number: m.Number, Payload: m.Payload, Meta: m.Meta,
+		Kind:    m.Kind,
+		ID:      m.ID,
+		RunID:   m.RunID,
+		Task:    m.Task,
+		Join:    m.Join,
+		Index:   m.Index,
+		Joined:  m.Joined,
+		Key:     m.Key,
+		Saga:    m.Saga,
+		Undo:    m.Undo,
+		Attempt: m.Attempt,
+		Tries:   m.Tries,
+		First:   m.First,
+		Staged:  m.Staged,
+		Scope:   m.Scope,
+		Number:  m.Number,
+		Payload: m.Payload,
+		Meta:    m.Meta,
 	})
 }
 
@@ -69,9 +86,24 @@ func (m *Message) UnmarshalBody(body []byte) error {
 	if err := Unmarshal(body, &b); err != nil {
 		return fmt.Errorf("message %d: %w", m.Seq, err)
 	}
-	m.Kind, m.ID, m.RunID, m.Task, m.Join, m.Index = b.Kind, b.ID, b.RunID, b.Task, b.Join, b.Index
-	m.Key, m.Saga, m.Undo, m.Attempt, m.First = b.Key, b.Saga, b.Undo, b.Attempt, b.First
-	m.Staged, m.Scope, m.Number, m.Payload, m.Meta = b.Staged, b.Scope, b.Number, b.Payload, b.Meta
+	m.Kind = b.Kind
+	m.ID = b.ID
+	m.RunID = b.RunID
+	m.Task = b.Task
+	m.Join = b.Join
+	m.Index = b.Index
+	m.Joined = b.Joined
+	m.Key = b.Key
+	m.Saga = b.Saga
+	m.Undo = b.Undo
+	m.Attempt = b.Attempt
+	m.Tries = b.Tries
+	m.First = b.First
+	m.Staged = b.Staged
+	m.Scope = b.Scope
+	m.Number = b.Number
+	m.Payload = b.Payload
+	m.Meta = b.Meta
 	return nil
 }
 
@@ -96,6 +128,7 @@ type runBody struct {
 	Head     []byte  `cbor:"18,keyasint,omitempty"`
 	Pages    int     `cbor:"19,keyasint,omitempty"`
 	Tail     []byte  `cbor:"20,keyasint,omitempty"`
+	Saga     bool    `cbor:"21,keyasint,omitempty"`
 }
 
 // MarshalBody encodes what of r is not a column.
@@ -104,7 +137,7 @@ func (r *Run) MarshalBody() ([]byte, error) {
 		Slot: r.Slot, Version: r.Version, Open: r.Open, Waiting: r.Waiting, Dead: r.Dead, Undos: r.Undos,
 		State: r.State, Revision: r.Revision, Result: r.Result, Error: r.Error, Cancel: r.Cancel,
 		Nonce: r.Nonce, Input: r.Input[:], OnDead: r.OnDead, Started: r.Started, Updated: r.Updated,
-		Entries: r.Entries, Head: r.Head[:], Pages: r.Pages, Tail: r.Tail,
+		Entries: r.Entries, Head: r.Head[:], Pages: r.Pages, Tail: r.Tail, Saga: r.Saga,
 	})
 }
 
@@ -117,7 +150,7 @@ func (r *Run) UnmarshalBody(body []byte) error {
 	r.Slot, r.Version, r.Open, r.Waiting, r.Dead, r.Undos = b.Slot, b.Version, b.Open, b.Waiting, b.Dead, b.Undos
 	r.State, r.Revision, r.Result, r.Error, r.Cancel = b.State, b.Revision, b.Result, b.Error, b.Cancel
 	r.Nonce, r.OnDead, r.Started, r.Updated = b.Nonce, b.OnDead, b.Started, b.Updated
-	r.Entries, r.Pages, r.Tail = b.Entries, b.Pages, b.Tail
+	r.Entries, r.Pages, r.Tail, r.Saga = b.Entries, b.Pages, b.Tail, b.Saga
 	copy(r.Input[:], b.Input)
 	copy(r.Head[:], b.Head)
 	return nil

@@ -42,13 +42,13 @@ const (
 	Tick         // a join's deadline
 	Release      // hands out the next chunk of a staged fork
 	Sweep        // drops, piece by piece, what a closed run left open
-	Unwind       // starts the next undo of a failing run
 	Emit         // carries an event to a wider scope
 	Enlist       // carries a join to a wider scope
+	Delist       // takes a join out of a wider scope, since its run was closed
 	Expire       // ends a wider scope that is no longer used
 )
 
-var kindNames = [...]string{"task", "tick", "release", "sweep", "unwind", "emit", "enlist", "expire"}
+var kindNames = [...]string{"task", "tick", "release", "sweep", "emit", "enlist", "delist", "expire"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -79,17 +79,19 @@ type Message struct {
 	Kind    Kind
 	ID      string            // at most 36 characters, derived from the parent's
 	RunID   string            // id of the run, for handlers and logs
-	Task    string            // "service/task"; empty for plain messages
-	Join    int64             // key of the join over the fork that this is a child of
+	Task    string            // "service/task"; empty for plain messages; an Emit's event
+	Join    string            // name of the join that this is a fork's child of, or its deadline, or (with Scope) its message
 	Index   int               // position in that fork
+	Joined  bool              // Payload is a joins.Result
 	Key     string            // exclusive key: one holder of it runs at a time
 	Saga    string            // name of the stateful saga that Key is an instance of
 	Undo    int               // n: this is the n-th undo of its run, counted from 1
-	Attempt int               // attempts that failed so far
-	First   Instant           // time of the first failed attempt
-	Staged  int               // chunks staged by an execution of this message
-	Scope   string            // owner of the rows that an internal message concerns
-	Number  int64             // number that an internal message carries (join, chunk, undo)
+	Attempt int               // attempts that failed since it was sent or requeued
+	Tries   int               // attempts that failed in all, rows Attempt 1..Tries
+	First   Instant           // time of the first failed attempt of Attempt
+	Staged  int               // chunks staged by an execution of this message; of a Release: where they end
+	Scope   string            // owner of the rows that an internal message concerns; of a task: wider scope of its join
+	Number  int64             // next chunk of a Release
 	Payload []byte            // opaque
 	Meta    map[string]string // metadata that travels with it
 }

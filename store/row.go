@@ -12,16 +12,16 @@ const (
 	Event                      // first emit of an event, and who waits for it: scope, event
 	Join                       // open join or fork: scope, join
 	Undo                       // run, n
-	Attempt                    // failed attempt of a message: seq, n
+	Attempt                    // failed attempt: id of the message, n
 	Dead                       // dead letter: "", seq
 	Inbox                      // id from outside that was taken in: consumer, id
 	Lock                       // exclusive key: key, ""
 	Waiter                     // message that waits for an exclusive key: key, seq
 	Chunk                      // staged part of a fork: seq of the parent, chunk
 	Scope                      // wider scope: scope, ""
-	Result                     // outcome of a fork's child: join, index
+	Result                     // outcome of a fork's child: run "/" join, index
 	Counter                    // conservation counters: "", shard
-	Edit                       // what an edited dead letter was before: seq, n
+	Edit                       // what an edited dead letter was before: id of the message, n
 )
 
 var rowKindNames = [...]string{"", "page", "event", "join", "undo", "attempt", "dead", "inbox",

@@ -42,6 +42,9 @@ func ParseStatus(name string) (Status, error) {
 // Closed reports whether s is final: the run has no effects any more.
 func (s Status) Closed() bool { return s >= Finished }
 
+// Stopped reports whether the run takes no new steps but undos.
+func (s Status) Stopped() bool { return s >= Failing }
+
 // Slots is the number of virtual slots that runs are spread over. A run keeps
 // its slot for life, so that a database can be added without moving ids.
 const Slots = 1024
@@ -56,6 +59,7 @@ type Run struct {
 	Status Status
 	Ended  Instant // 0 while open
 
+	Saga     bool // a stateful saga: idle, not finished, when nothing is open
 	Slot     int
 	Version  int    // version of the workflow's definition
 	Open     int    // open messages, joins and waits that the run waits for

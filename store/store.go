@@ -36,7 +36,8 @@ type Store interface {
 	Find(ctx context.Context, q Query) (Found, error)
 
 	// Purge deletes rows whose time has passed, and closed runs that ended
-	// before the given time with all that belongs to them; at most limit
+	// before the given time with all rows, of any kind, whose owner is
+	// Num(run key) or begins with Num(run key) and a slash; at most limit
 	// rows or runs. It returns how many it deleted; 0 means that nothing is
 	// left to purge.
 	Purge(ctx context.Context, p Purge) (int, error)
@@ -172,7 +173,7 @@ type Grab struct {
 type Grabbed struct {
 	Now      Instant
 	Messages []*Message     // now held by the worker
-	Closed   map[int64]bool // runs of these messages that are closed
+	Stopped  map[int64]bool // runs of these messages that are Stopped, or gone
 	More     bool           // there may be more that is due
 	Next     Instant        // when the next free message of these topics falls due; 0: none is known
 }

@@ -1,0 +1,128 @@
+package step
+
+import (
+	"fmt"
+
+	"github.com/millrace-go/millrace/store"
+)
+
+// Longest texts that are kept of a failure, in bytes.
+const (
+	maxErrorText = 4 << 10
+	maxStack     = 16 << 10
+)
+
+// retry stores a failed attempt; the message is due again after its delay.
+func (v *view) retry(m *store.Message, o *Outcome) {
+	r := v.runOf(m)
+	if r != nil && r.Status.Stopped() && m.Undo == 0 {
+		v.drop(m)
+		return
+	}
+	v.attempt(m, o.Failure)
+	v.dropChunks(m, 0)
+	m.Staged = 0
+	v.unlock(m)
+	m.Due = v.due(0, o.Delay.Microseconds())
+	v.hand(m)
+	if r != nil {
+		v.settle(r, &Entry{Kind: "attempt", Message: m.ID, Task: m.Task, Attempt: m.Attempt, Error: o.Failure.text()})
+	}
+}
+
+func (v *view) runOf(m *store.Message) *runView {
+	if m.Run == 0 {
+		return nil
+	}
+	return v.run(m.Run)
+}
+
+func (v *view) attempt(m *store.Message, f *Failure) {
+	m.Attempt++
+	m.Tries++
+	if m.First == 0 {
+		m.First = v.now()
+	}
+	row := &AttemptRow{Number: m.Tries, At: v.now(), Host: v.env.Host, PID: v.env.PID, Text: f.text()}
+	if f != nil {
+		row.Stack = clip(f.Stack, maxStack)
+	}
+	v.put(store.Attempt, m.ID, store.Num(int64(m.Tries)), row)
+}
+
+func (f *Failure) text() string {
+	if f == nil {
+		return ""
+	}
+	return clip(f.Text, maxErrorText)
+}
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + " [cut]"
+}
+
+// reject makes a message a dead letter.
+func (v *view) reject(m *store.Message, o *Outcome) {
+	r := v.runOf(m)
+	v.attempt(m, o.Failure)
+	v.dropChunks(m, 0)
+	m.Staged = 0
+	v.unlock(m)
+	v.deleteMessage(m.Seq)
+	v.counts.Dead++
+	row := &DeadRow{Message: *m, At: v.now(), Reason: o.Failure.text()}
+	row.Message.Worker = 0
+	if r != nil {
+		v.bury(r, m, row)
+	}
+	v.put(store.Dead, "", store.Num(m.Seq), row)
+	if r != nil {
+		v.settle(r, &Entry{Kind: "dead", Message: m.ID, Task: m.Task, Attempt: m.Attempt, Error: row.Reason})
+	}
+}
+
+// bury does to the run what the author chose for its dead letters. The letter
+// of a fork's child leaves the run at once: the join has it as failed.
+func (v *view) bury(r *runView, m *store.Message, row *DeadRow) {
+	switch {
+	case m.Undo > 0:
+		r.Error += fmt.Sprintf("; undo %d (%s) is a dead letter: %s", m.Undo, m.Task, row.Reason)
+		row.Open = true
+	case r.Status.Stopped() || m.Join != "" || m.Scope != "":
+		v.leave(r, m, ResultRow{Failed: true, Error: row.Reason})
+	case OnDead(r.OnDead) == LeaveOpen:
+		row.Open = true
+	default:
+		v.leave(r, m, ResultRow{Failed: true, Error: row.Reason})
+		if OnDead(r.OnDead) == FailRun {
+			r.Undos = 0
+		}
+		v.fail(r, fmt.Sprintf("%s is a dead letter: %s", m.Task, row.Reason), false)
+	}
+	if row.Open {
+		r.Dead++
+	}
+}
+
+// drop cancels a message whose run takes no steps any more.
+func (v *view) drop(m *store.Message) {
+	v.cancel(m)
+	v.unlock(m)
+	r := v.runOf(m)
+	if r == nil {
+		return
+	}
+	r.dropped = append(r.dropped, m.ID)
+	v.leave(r, m, ResultRow{Failed: true})
+	v.settle(r, &Entry{Kind: "dropped", Message: m.ID, Task: m.Task})
+}
+
+// release gives a message back: its handler was not entered.
+func (v *view) release(m *store.Message) {
+	m.Worker = 0
+	v.putMessage(m)
+	v.res.Free = append(v.res.Free, Wake{m.Topic, m.Due})
+}

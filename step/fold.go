@@ -1,0 +1,235 @@
+package step
+
+import (
+	"fmt"
+
+	"github.com/millrace-go/millrace/store"
+)
+
+// Env is what a fold knows besides the snapshot.
+type Env struct {
+	Worker int64          // who commits
+	Host   string         // its host, for the attempts
+	PID    int            // its process id
+	Room   map[string]int // by topic: how many messages may be born held
+	Limits Limits         // with defaults
+	// ScopeRetention is how long a wider scope lives after its last use.
+	ScopeRetention store.Instant // a length, in microseconds
+}
+
+// Reads names what folding the outcomes needs, as far as it can be told
+// beforehand.
+func Reads(outcomes []*Outcome, worker int64) store.Keys {
+	k := store.Keys{Worker: worker, Rows: []store.RowKey{counterKey(worker)}}
+	for _, o := range outcomes {
+		if m := o.Message; m != nil {
+			readsOfMessage(&k, o, m)
+		}
+		switch {
+		case o.Start != nil:
+			k.RunIDs = append(k.RunIDs, o.Start.RunID)
+		case o.Source != nil:
+			k.Rows = append(k.Rows, inboxKey(o.Source))
+		case o.Dead != nil:
+			k.Rows = append(k.Rows, deadKey(o.Dead.Seq))
+		case o.Abort != nil:
+			k.RunIDs = append(k.RunIDs, o.Abort.RunID)
+		}
+	}
+	return k
+}
+
+func readsOfMessage(k *store.Keys, o *Outcome, m *store.Message) {
+	k.Holds = append(k.Holds, m.Seq)
+	if m.Run != 0 {
+		k.Runs = append(k.Runs, m.Run)
+	}
+	if m.Run != 0 && m.Join != "" {
+		k.Rows = append(k.Rows, store.RowKey{Kind: store.Join, Owner: Owner(m.Run, ""), Name: m.Join})
+	}
+	if key := o.Key; key != "" && o.Verb == Admit {
+		k.Rows = append(k.Rows, store.RowKey{Kind: store.Lock, Owner: key})
+		if o.Saga != "" {
+			k.RunIDs = append(k.RunIDs, key)
+		}
+	}
+	if m.Kind == store.Release {
+		k.Rows = append(k.Rows, store.RowKey{Kind: store.Chunk, Owner: m.Scope, Name: store.Num(m.Number)})
+	}
+	for _, d := range o.Decisions {
+		if e, ok := d.(Emit); ok && e.Scope == "" && m.Run != 0 {
+			k.Rows = append(k.Rows, store.RowKey{Kind: store.Event, Owner: Owner(m.Run, ""), Name: e.Event})
+		}
+	}
+}
+
+// Fold decides what the outcomes, in their order, do to what was read. An
+// outcome that can't take effect (its row is damaged, its decisions
+// contradict the run) gets a verdict of its own and leaves no trace; the
+// others are folded as if it were not there.
+func Fold(snap *store.Snapshot, outcomes []*Outcome, env Env) (*store.Changes, *Result) {
+	bad := map[int]Verdict{}
+	for {
+		v := newView(snap, env, len(outcomes))
+		more, failed := v.foldAll(outcomes, bad)
+		if failed {
+			continue // without the outcomes that were found bad
+		}
+		if more {
+			return &store.Changes{More: &v.need}, nil
+		}
+		c, err := v.changes()
+		if err != nil { // a body that can't be encoded is a fault of this package
+			panic(fmt.Sprintf("step: encode changes: %v", err))
+		}
+		v.conclude()
+		return c, v.res
+	}
+}
+
+func (v *view) foldAll(outcomes []*Outcome, bad map[int]Verdict) (more, failed bool) {
+	for i, o := range outcomes {
+		if verdict, ok := bad[i]; ok {
+			v.res.Verdicts[i] = verdict
+			continue
+		}
+		verdict, err := v.foldOne(o)
+		switch e := err.(type) {
+		case nil:
+			v.res.Verdicts[i] = verdict
+		case errMore:
+			more = true
+		case errDamaged:
+			bad[i], failed = Verdict{Code: Invalid, Err: e.err}, true
+		case errInvalid:
+			bad[i], failed = Verdict{Code: Invalid, Err: e.err}, true
+		}
+	}
+	if !more && !failed {
+		more = v.preload()
+	}
+	return more, failed
+}
+
+// preload asks for the counters' row, should it not have been read.
+func (v *view) preload() (more bool) {
+	_, err := v.guard(func() Verdict {
+		key := counterKey(v.env.Worker)
+		get[CounterRow](v, key.Kind, key.Owner, key.Name)
+		return Verdict{}
+	})
+	return err != nil
+}
+
+func (v *view) foldOne(o *Outcome) (Verdict, any) {
+	return v.guard(func() Verdict { return v.fold(o) })
+}
+
+// guard turns this package's own panics into values; others go on.
+func (v *view) guard(f func() Verdict) (verdict Verdict, end any) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case errMore, errDamaged, errInvalid:
+			end = r
+		default:
+			panic(r)
+		}
+	}()
+	return f(), nil
+}
+
+func (v *view) fold(o *Outcome) Verdict {
+	switch o.Verb {
+	case Begin:
+		return v.begin(o.Start)
+	case Insert:
+		return v.insert(o)
+	case Abort:
+		return v.abort(o.Abort)
+	case Requeue:
+		return v.requeue(o.Dead)
+	case Discard:
+		return v.discard(o.Dead)
+	}
+	if code := v.fence(o); code != Applied {
+		return Verdict{Code: code}
+	}
+	return v.foldHeld(o)
+}
+
+// fence admits only outcomes of messages that the worker still holds. Ids of
+// messages at home are derived, so "no row" means that an outcome is stored.
+func (v *view) fence(o *Outcome) Code {
+	h := v.hold(o.Message.Seq)
+	switch {
+	case !h.Exists && o.Verb != Yield:
+		v.counts.Duplicates++
+		return Duplicate
+	case !h.Exists:
+		return Duplicate
+	case !v.snap.Alive || h.Worker != v.env.Worker:
+		return LeaseLost
+	}
+	return Applied
+}
+
+func (v *view) foldHeld(o *Outcome) Verdict {
+	m := *o.Message // the fold's own copy
+	switch o.Verb {
+	case Done:
+		v.done(&m, o)
+	case Retry:
+		v.retry(&m, o)
+	case Reject:
+		v.reject(&m, o)
+	case Yield:
+		v.release(&m)
+	case Drop:
+		v.drop(&m)
+	case Internal:
+		v.internal(&m)
+	case Admit:
+		return v.admit(&m, o)
+	case Readdress:
+		v.readdress(&m, o)
+	case Stage:
+		v.stage(&m, o)
+		return Verdict{Code: Applied, Message: &m}
+	}
+	return Verdict{Code: Applied}
+}
+
+// internal carries out a message that has no handler.
+func (v *view) internal(m *store.Message) {
+	switch m.Kind {
+	case store.Tick:
+		v.tick(m)
+	case store.Release:
+		v.releaseChunk(m)
+	case store.Sweep:
+		v.sweepOn(m)
+	case store.Emit:
+		v.emitWide(m)
+	case store.Enlist:
+		v.enlist(m)
+	case store.Delist:
+		v.delist(m)
+	case store.Expire:
+		v.expire(m)
+	default:
+		panic(fmt.Sprintf("step: message %s of kind %s has no rule", m.ID, m.Kind))
+	}
+}
+
+// conclude fills in what the result can say only at the end: of messages
+// that were born held and cancelled again in the same fold, nothing.
+func (v *view) conclude() {
+	held := v.res.Held[:0]
+	for _, m := range v.res.Held {
+		if now := v.messages[m.Seq]; now != nil && now.Worker == v.env.Worker {
+			held = append(held, now)
+		}
+	}
+	v.res.Held = held
+}

@@ -1,0 +1,230 @@
+package step
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/millrace-go/millrace/store"
+)
+
+// pageSize is how long a run's tail of history grows, in bytes, before it is
+// moved to a page of its own. Short runs never have one: their history costs
+// no row.
+const pageSize = 2 << 10
+
+// maxNames is how many names of one sort an entry lists; it counts the rest.
+const maxNames = 16
+
+// Entry is one entry of a run's history: what an outcome did to the run.
+type Entry struct {
+	Kind    string        `cbor:"1,keyasint" json:"kind"`
+	At      store.Instant `cbor:"2,keyasint" json:"at"`
+	Message string        `cbor:"3,keyasint,omitempty" json:"message,omitempty"`
+	Task    string        `cbor:"4,keyasint,omitempty" json:"task,omitempty"`
+	Attempt int           `cbor:"5,keyasint,omitempty" json:"attempt,omitempty"`
+	Worker  int64         `cbor:"6,keyasint,omitempty" json:"worker,omitempty"`
+	Error   string        `cbor:"7,keyasint,omitempty" json:"error,omitempty"`
+
+	Sent      []Sent   `cbor:"8,keyasint,omitempty" json:"sent,omitempty"`
+	More      int      `cbor:"9,keyasint,omitempty" json:"more,omitempty"` // sent or dropped, and not listed
+	Emits     []string `cbor:"10,keyasint,omitempty" json:"emits,omitempty"`
+	Opened    []string `cbor:"11,keyasint,omitempty" json:"opened,omitempty"`       // joins
+	Fired     []string `cbor:"12,keyasint,omitempty" json:"fired,omitempty"`        // joins that fired or met their deadline
+	Dropped   []string `cbor:"13,keyasint,omitempty" json:"dropped,omitempty"`      // messages and joins
+	Cancelled []string `cbor:"14,keyasint,omitempty" json:"cancelled,omitempty"`    // by name, in time
+	Moved     []string `cbor:"15,keyasint,omitempty" json:"moved,omitempty"`        // by name, in time
+	Missed    []string `cbor:"16,keyasint,omitempty" json:"missed,omitempty"`       // by name, too late
+	Records   []Note   `cbor:"17,keyasint,omitempty" json:"records,omitempty"`      // of Record
+	Input     []byte   `cbor:"18,keyasint,omitempty" json:"input,omitempty"`        // hash of the start
+	State     []byte   `cbor:"19,keyasint,omitempty" json:"state,omitempty"`        // new state
+	Revision  int      `cbor:"20,keyasint,omitempty" json:"revision,omitempty"`     // of State
+	Result    []byte   `cbor:"21,keyasint,omitempty" json:"result,omitempty"`       // of a run that finished
+	Reason    string   `cbor:"22,keyasint,omitempty" json:"reason,omitempty"`       // Run.Error, when it changed
+	Status    string   `cbor:"23,keyasint,omitempty" json:"status,omitempty"`       // when it changed
+	Open      int      `cbor:"24,keyasint,omitempty" json:"open,omitempty"`         // by how much it changed
+	Waiting   int      `cbor:"25,keyasint,omitempty" json:"waiting,omitempty"`      // by how much
+	Dead      int      `cbor:"26,keyasint,omitempty" json:"dead_letters,omitempty"` // by how much
+	Undos     int      `cbor:"27,keyasint,omitempty" json:"undos,omitempty"`        // by how much
+}
+
+// Sent is a message that an outcome brought forth.
+type Sent struct {
+	ID   string        `cbor:"1,keyasint" json:"id"`
+	Task string        `cbor:"2,keyasint,omitempty" json:"task,omitempty"`
+	Due  store.Instant `cbor:"3,keyasint,omitempty" json:"due,omitempty"`
+}
+
+// Note is what an author records in the history.
+type Note struct {
+	Kind string `cbor:"1,keyasint" json:"kind"`
+	Data []byte `cbor:"2,keyasint,omitempty" json:"data,omitempty"`
+}
+
+func (e *Entry) sent(m *store.Message) {
+	if len(e.Sent) >= maxNames {
+		e.More++
+		return
+	}
+	to := m.Task
+	if to == "" {
+		to = m.Topic
+	}
+	e.Sent = append(e.Sent, Sent{ID: m.ID, Task: to, Due: m.Due})
+}
+
+// record appends an entry to a run's history, with what changed since the
+// last one.
+func (v *view) record(r *runView, e *Entry) {
+	e.At, e.Worker = v.now(), v.env.Worker
+	e.Open, e.Waiting = r.Open-r.was.Open, r.Waiting-r.was.Waiting
+	e.Dead, e.Undos = r.Dead-r.was.Dead, r.Undos-r.was.Undos
+	if r.Status != r.was.Status {
+		e.Status = r.Status.String()
+		if r.Status == store.Finished {
+			e.Result = r.Result
+		}
+	}
+	if r.Error != r.was.Error {
+		e.Reason = r.Error
+	}
+	e.Fired = e.names(r.fired)
+	e.Dropped = e.names(r.dropped)
+	r.fired, r.dropped = nil, nil
+	r.Updated, r.changed = v.now(), true
+	v.append(r, e)
+	r.was = r.Run
+}
+
+func (e *Entry) names(list []string) []string {
+	if len(list) > maxNames {
+		e.More += len(list) - maxNames
+		list = list[:maxNames]
+	}
+	return list
+}
+
+func (v *view) append(r *runView, e *Entry) {
+	body, err := store.Marshal(e)
+	if err != nil {
+		panic(errInvalid{fmt.Errorf("history of run %s: %w", r.ID, err)})
+	}
+	r.Head = chain(r.Head, body)
+	r.Tail = binary.AppendUvarint(r.Tail, uint64(len(body)))
+	r.Tail = append(r.Tail, body...)
+	r.Tail = append(r.Tail, r.Head[:]...)
+	r.Entries++
+	if len(r.Tail) > pageSize {
+		v.put(store.Page, Owner(r.Key, ""), store.Num(int64(r.Pages)), &PageRow{Entries: r.Tail})
+		r.Pages++
+		r.Tail = nil
+	}
+}
+
+// chain is SHA-256 over the hash of the entry before and the entry.
+func chain(head [32]byte, body []byte) [32]byte {
+	buf := make([]byte, 0, 512)
+	buf = append(buf, head[:]...)
+	buf = append(buf, body...)
+	return sha256.Sum256(buf)
+}
+
+// PageRow is a full page of a run's history.
+type PageRow struct {
+	Entries []byte `cbor:"1,keyasint"` // each: its length as a uvarint, the entry, its hash
+}
+
+// ErrHistory says that a run's history was tampered with, or damaged.
+var ErrHistory = errors.New("history does not verify")
+
+// Verify walks a run's history, the pages in their order and then the tail,
+// and checks each entry against the chain of hashes and the head that the
+// run's row keeps. It returns the entries up to where the chain breaks. The
+// error wraps ErrHistory and says at which entry.
+func Verify(r *store.Run, pages []PageRow) ([]Entry, error) {
+	var (
+		entries []Entry
+		head    [32]byte
+		err     error
+	)
+	if len(pages) != r.Pages {
+		return nil, fmt.Errorf("%w: run %s has %d pages, %d are there", ErrHistory, r.ID, r.Pages, len(pages))
+	}
+	for _, p := range pages {
+		if entries, head, err = walk(p.Entries, entries, head); err != nil {
+			return entries, fmt.Errorf("run %s: %w", r.ID, err)
+		}
+	}
+	if entries, head, err = walk(r.Tail, entries, head); err != nil {
+		return entries, fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	if len(entries) != r.Entries || head != r.Head {
+		return entries, fmt.Errorf("%w: run %s has %d entries, and its head says %d", ErrHistory, r.ID, len(entries), r.Entries)
+	}
+	return entries, nil
+}
+
+func walk(b []byte, entries []Entry, head [32]byte) ([]Entry, [32]byte, error) {
+	for len(b) > 0 {
+		n, used := binary.Uvarint(b)
+		if used <= 0 || n > uint64(len(b)) || len(b) < used+int(n)+len(head) {
+			return entries, head, fmt.Errorf("%w: entry %d is cut off", ErrHistory, len(entries))
+		}
+		body, rest := b[used:used+int(n)], b[used+int(n):]
+		head = chain(head, body)
+		if [32]byte(rest[:len(head)]) != head {
+			return entries, head, fmt.Errorf("%w: entry %d does not follow from the one before", ErrHistory, len(entries))
+		}
+		var e Entry
+		if err := store.Unmarshal(body, &e); err != nil {
+			return entries, head, fmt.Errorf("%w: entry %d: %w", ErrHistory, len(entries), err)
+		}
+		entries = append(entries, e)
+		b = rest[len(head):]
+	}
+	return entries, head, nil
+}
+
+// Replay yields from a history what the run's row says of the run: its
+// status, counts, state, result and error. Only the fields that the history
+// determines are set.
+func Replay(entries []Entry) (store.Run, error) {
+	r := store.Run{Status: store.Running, Entries: len(entries)}
+	for i := range entries {
+		e := &entries[i]
+		r.Open += e.Open
+		r.Waiting += e.Waiting
+		r.Dead += e.Dead
+		r.Undos += e.Undos
+		r.Updated = e.At
+		if i == 0 {
+			r.Started = e.At
+		}
+		if e.Revision > 0 {
+			r.State, r.Revision = e.State, e.Revision
+		}
+		if e.Reason != "" {
+			r.Error = e.Reason
+		}
+		if err := replayStatus(&r, e); err != nil {
+			return r, fmt.Errorf("%w: entry %d: %w", ErrHistory, i, err)
+		}
+	}
+	return r, nil
+}
+
+func replayStatus(r *store.Run, e *Entry) error {
+	if e.Status == "" {
+		return nil
+	}
+	s, err := store.ParseStatus(e.Status)
+	if err != nil {
+		return err
+	}
+	r.Status = s
+	if s.Closed() {
+		r.Ended, r.Result = e.At, e.Result
+	}
+	return nil
+}

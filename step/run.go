@@ -1,0 +1,295 @@
+package step
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash/fnv"
+
+	"github.com/millrace-go/millrace/store"
+)
+
+// sweepPiece is how many messages and joins of a stopped run are dropped in
+// one commit.
+const sweepPiece = 256
+
+// begin starts a run, once for each id.
+func (v *view) begin(s *Start) Verdict {
+	input := sha256.Sum256(append(append([]byte(s.Task), 0), s.Input...))
+	if r := v.runByID(s.RunID); r != nil {
+		switch {
+		case r.Name != s.Task || r.Input != input:
+			return Verdict{Code: Conflict, Run: &r.Run}
+		case r.Nonce == s.Nonce:
+			return Verdict{Code: Applied, Run: &r.Run}
+		}
+		return Verdict{Code: Existed, Run: &r.Run}
+	}
+	r := v.newRun(s.RunID, s.Task)
+	r.Input, r.Nonce, r.OnDead = input, s.Nonce, uint8(s.OnDead)
+	m := v.send(r, RootID(s.RunID, v.now()), &Send{Task: s.Task, Payload: s.Input, Meta: s.Meta, At: s.At})
+	entry := &Entry{Kind: "started", Task: s.Task, Input: input[:]}
+	entry.sent(m)
+	v.settle(r, entry)
+	return Verdict{Code: Applied, Run: &r.Run}
+}
+
+func (v *view) newRun(id, name string) *runView {
+	return v.addRun(store.Run{
+		Key: v.seq(), ID: id, Name: name, Status: store.Running, Slot: slot(id),
+		Started: v.now(), Updated: v.now(),
+	})
+}
+
+func slot(id string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return int(h.Sum32() % store.Slots)
+}
+
+// insert takes in messages from outside any run, once for each source id.
+func (v *view) insert(o *Outcome) Verdict {
+	src := o.Source
+	key := inboxKey(src)
+	if src.Held && !v.snap.Alive {
+		return Verdict{Code: LeaseLost}
+	}
+	if get[struct{}](v, key.Kind, key.Owner, key.Name) != nil {
+		v.counts.Duplicates++
+		return Verdict{Code: Existed}
+	}
+	v.putUntil(key.Kind, key.Owner, key.Name, &struct{}{}, v.now().Add(src.Retention))
+	base := join(prefix(v.now()), "insert", src.Consumer+"\x00"+src.ID, 0)
+	verdict := Verdict{Code: Applied}
+	for i := range o.Sends {
+		id := base
+		if len(o.Sends) > 1 {
+			id = ChildID(base, i)
+		}
+		m := v.send(nil, id, &o.Sends[i])
+		if src.Held {
+			v.keep(m)
+			verdict.Message = m
+		}
+	}
+	return verdict
+}
+
+// keep leaves a message in the hands of who inserted it.
+func (v *view) keep(m *store.Message) {
+	m.Worker, m.Due = v.env.Worker, 0
+	if n := len(v.res.Held); n > 0 && v.res.Held[n-1] == m {
+		v.res.Held = v.res.Held[:n-1]
+		v.room[m.Topic]++
+	} else if n := len(v.res.Free); n > 0 {
+		v.res.Free = v.res.Free[:n-1]
+	}
+}
+
+func inboxKey(s *Source) store.RowKey {
+	return store.RowKey{Kind: store.Inbox, Owner: s.Consumer, Name: s.ID}
+}
+
+// abort fails or cancels a run from outside.
+func (v *view) abort(a *AbortOp) Verdict {
+	r := v.runByID(a.RunID)
+	if r == nil {
+		return Verdict{Code: Missing}
+	}
+	if r.Status.Stopped() {
+		return Verdict{Code: Existed, Run: &r.Run}
+	}
+	kind := "fail"
+	if a.Cancel {
+		kind = "cancel"
+	}
+	v.fail(r, a.Reason, a.Cancel)
+	v.settle(r, &Entry{Kind: kind, Error: a.Reason})
+	return Verdict{Code: Applied, Run: &r.Run}
+}
+
+// finish closes a run with a result. The first to end a run decides.
+func (v *view) finish(r *runView, result []byte) {
+	if r.Status.Stopped() {
+		return
+	}
+	r.Result = result
+	v.close(r, store.Finished)
+	v.stop(r)
+}
+
+// fail puts a run on its way to an end without result.
+func (v *view) fail(r *runView, reason string, cancel bool) {
+	if r.Status.Stopped() {
+		return
+	}
+	r.Status, r.Error, r.Cancel = store.Failing, reason, cancel
+	v.stop(r)
+}
+
+func (v *view) close(r *runView, s store.Status) {
+	r.Status, r.Ended = s, v.now()
+	v.res.Ended = append(v.res.Ended, &r.Run)
+}
+
+// stop drops what a run has open that was not begun.
+func (v *view) stop(r *runView) {
+	if r.Open == 0 {
+		return
+	}
+	v.res.Stopped = append(v.res.Stopped, r.Key)
+	v.sweep(r)
+}
+
+func (v *view) sweep(r *runView) {
+	names, moreJoins := v.list(store.Join, Owner(r.Key, ""), sweepPiece)
+	for _, key := range names {
+		v.dropJoin(r, key.Name, listed[JoinRow](v, key))
+	}
+	free, moreFree := v.free(r.Key, sweepPiece)
+	for _, m := range free {
+		v.sweepMessage(r, m)
+	}
+	if moreJoins || moreFree {
+		v.internalMessage(store.Message{Kind: store.Sweep, ID: ChildID(r.ID, r.Entries), Run: r.Key, RunID: r.ID})
+	}
+}
+
+// sweepMessage drops a message that was not begun. What ends by itself stays:
+// a Release hands out nothing more, an undo has its turn.
+func (v *view) sweepMessage(r *runView, m *store.Message) {
+	switch {
+	case m.Kind == store.Task && m.Undo == 0:
+		v.cancel(m)
+		v.unlock(m)
+		v.forget(m)
+		r.dropped = append(r.dropped, m.ID)
+		if m.Scope != "" {
+			v.dropStub(r, m.Join)
+		} else {
+			r.Open--
+		}
+	case m.Kind == store.Tick:
+		v.cancel(m)
+	}
+}
+
+// sweepOn goes on with what one commit was too small for.
+func (v *view) sweepOn(m *store.Message) {
+	v.deleteMessage(m.Seq)
+	v.counts.Done++
+	r := v.run(m.Run)
+	if r == nil {
+		return
+	}
+	v.sweep(r)
+	v.settle(r, &Entry{Kind: "swept"})
+}
+
+// dropJoin takes away an open join, or the stub of one in a wider scope.
+func (v *view) dropJoin(r *runView, name string, row *JoinRow) {
+	r.dropped = append(r.dropped, name)
+	if row.Remote != "" {
+		v.dropStub(r, name)
+		v.internalMessage(store.Message{Kind: store.Delist, ID: ChildID(row.ID, 5), Scope: row.Remote, Join: "#" + row.ID})
+		return
+	}
+	fired := r.fired
+	v.closeJoin(r.Key, "", name, row)
+	r.fired = fired
+}
+
+func (v *view) dropStub(r *runView, name string) {
+	if get[JoinRow](v, store.Join, Owner(r.Key, ""), name) == nil {
+		return
+	}
+	v.delete(store.Join, Owner(r.Key, ""), name)
+	r.Open--
+}
+
+// settle sees what an outcome has made of its run, and writes the history.
+func (v *view) settle(r *runView, e *Entry) {
+	switch {
+	case r.Status.Closed():
+	case r.Status == store.Failing:
+		if r.Open == 0 {
+			v.unwind(r, e)
+		}
+	case r.Saga:
+		r.Status = store.Running
+	case r.Open == 0:
+		v.close(r, store.Finished)
+	case r.Open == r.Waiting:
+		r.Status = store.Stalled
+	default:
+		r.Status = store.Running
+	}
+	v.record(r, e)
+}
+
+// unwind sends the newest undo, or closes the run when none is left.
+func (v *view) unwind(r *runView, e *Entry) {
+	if r.Undos == 0 {
+		end := store.Failed
+		if r.Cancel {
+			end = store.Cancelled
+		}
+		v.close(r, end)
+		return
+	}
+	row := get[UndoRow](v, store.Undo, Owner(r.Key, ""), store.Num(int64(r.Undos)))
+	if row == nil {
+		panic(errDamaged{fmt.Errorf("%w: undo %d of run %s is missing", store.ErrCorrupt, r.Undos, r.ID)})
+	}
+	m := v.send(r, ChildID(row.ID, 0), &row.Send)
+	m.Undo = r.Undos
+	e.sent(m)
+}
+
+func (v *view) registerUndo(s *scopeOfStep, d Undo) {
+	s.r.Undos++
+	v.put(store.Undo, Owner(s.r.Key, ""), store.Num(int64(s.r.Undos)), &UndoRow{ID: s.childID(), Send: d.Send})
+}
+
+// cancelNamed takes back a timer or join, unless its time has come.
+func (v *view) cancelNamed(s *scopeOfStep, d Cancel) {
+	m := v.named(s.r.Key, d.Name)
+	switch {
+	case m != nil && m.Worker == 0:
+		v.cancel(m)
+		v.forget(m)
+		s.r.Open--
+	case m == nil && v.cancelJoin(s, d.Name):
+	default:
+		v.tooLate(s, d.Name, d.Late)
+		return
+	}
+	s.entry.Cancelled = append(s.entry.Cancelled, d.Name)
+}
+
+func (v *view) cancelJoin(s *scopeOfStep, name string) bool {
+	row := get[JoinRow](v, store.Join, Owner(s.r.Key, ""), name)
+	if row == nil {
+		return false
+	}
+	v.dropJoin(s.r, name, row)
+	return true
+}
+
+func (v *view) moveNamed(s *scopeOfStep, d Move) {
+	m := v.named(s.r.Key, d.Name)
+	if m == nil || m.Worker != 0 {
+		v.tooLate(s, d.Name, d.Late)
+		return
+	}
+	moved := *m
+	moved.Due = v.due(d.At, d.After.Microseconds())
+	v.hand(&moved)
+	s.entry.Moved = append(s.entry.Moved, d.Name)
+}
+
+func (v *view) tooLate(s *scopeOfStep, name string, alternative *Send) {
+	s.entry.Missed = append(s.entry.Missed, name)
+	if alternative != nil {
+		s.entry.sent(v.send(s.r, s.childID(), alternative))
+	}
+}
