@@ -1,0 +1,107 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/millrace-go/millrace/store"
+)
+
+// Commit implements [store.Store]. It has the file to itself while it reads,
+// calls decide and writes; decide must not use the store. decide is called
+// again only for More: what was read stays true.
+//
+// It waits for its turn as long as ctx lasts, at most [Config].BusyTimeout;
+// then it goes on to the end whatever becomes of ctx. Errors:
+// store.ErrUnavailable (busy too long, disk full or failing, file made
+// read-only: nothing was written), store.ErrUnknown, store.ErrCorrupt,
+// store.ErrClosed, the context's, and one that names a number that was not
+// given out or a key that exists.
+func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
+	leave, err := s.enter(ctx, "commit")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	c := commit{spare: block}
+	return s.writer.do(ctx, "commit", func(x *session) (bool, error) {
+		c.x, c.now, c.free = x, s.now(), s.free
+		return c.run(keys, decide)
+	}, func(err error) { s.settle(c.free, err) })
+}
+
+// settle notes which numbers are left after a COMMIT. If nobody knows what
+// came of it, those in hand may be in use.
+func (s *Store) settle(left numbers, err error) {
+	if err != nil {
+		left = numbers{}
+	}
+	s.free = left
+}
+
+// commit is one commit, in the writer's transaction or a caller's.
+type commit struct {
+	x     executor
+	now   store.Instant
+	free  numbers // before; after run, what is left
+	spare int64   // numbers to reserve beyond those that are needed
+}
+
+// run reads, decides and applies. write tells whether it wrote anything.
+func (c *commit) run(keys store.Keys, decide store.Decide) (write bool, err error) {
+	counter, alive, err := fence(c.x, keys.Worker)
+	if err != nil {
+		return false, err
+	}
+	c.free = c.free.synced(counter)
+	r := reader{x: c.x, snap: &store.Snapshot{Now: c.now, NextSeq: c.free.next, Alive: alive}}
+	for more := &keys; ; {
+		if err := r.read(more); err != nil {
+			return false, err
+		}
+		changes := decide(r.snap)
+		if changes == nil {
+			return false, nil
+		}
+		if changes.More == nil {
+			return c.apply(changes)
+		}
+		if more = changes.More; more.Worker != 0 {
+			_, r.snap.Alive, err = fence(c.x, more.Worker)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+func (c *commit) apply(changes *store.Changes) (write bool, err error) {
+	if changes.Empty() {
+		return false, nil
+	}
+	first := c.free.next
+	if err := check(changes, first); err != nil {
+		return false, err
+	}
+	if c.free, err = c.free.take(c.x, changes.Seqs, c.spare); err != nil {
+		return false, err
+	}
+	return true, applyAll(c.x, changes, first)
+}
+
+// check refuses numbers that were not given out: they would collide with
+// later ones.
+func check(c *store.Changes, first int64) error {
+	end := first + c.Seqs
+	for _, m := range c.PutMessages {
+		if m.Seq <= 0 || m.Seq >= end {
+			return fmt.Errorf("message %d: the number was not given out", m.Seq)
+		}
+	}
+	for _, r := range c.PutRuns {
+		if r.Key <= 0 || r.Key >= end {
+			return fmt.Errorf("run %d: the number was not given out", r.Key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,2 @@
+-- Makes the transaction durable, as far as the synchronous setting goes.
+COMMIT

@@ -1,0 +1,2 @@
+-- Tells which files the connection has open; the first is its own.
+PRAGMA database_list

@@ -1,0 +1,2 @@
+-- Tells the journal mode of the file.
+PRAGMA journal_mode
