@@ -124,7 +124,7 @@ func unaskedKeys(x *fixture) {
 		len(s.Rows)+len(s.Lists)+len(s.Free)+len(s.Named))
 }
 
-// F1, at the level of rows: all of a commit is there, or none.
+// F1: at the level of rows: all of a commit is there, or none.
 func refusedCommit(x *fixture) {
 	x.insertRuns(&store.Run{ID: "taken", Status: store.Running})
 	seq := x.insert(queued())[0]

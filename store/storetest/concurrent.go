@@ -103,7 +103,6 @@ func increment(ctx context.Context, s store.Store, key store.RowKey) error {
 	})
 }
 
-// C2, at the level of rows.
 func noLostUpdate(x *fixture) {
 	key := store.RowKey{Kind: store.Counter, Name: "0"}
 	x.together(4, func(ctx context.Context, s store.Store, _ int) error {

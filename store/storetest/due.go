@@ -15,6 +15,7 @@ var dueChecks = []check{
 	{"what is parked is never due", parked},
 	{"a timer can be moved, parked and cancelled", timerMoves},
 	{"a held timer does not fire", heldTimer},
+	{"nothing fires early when the clock is set back", clockSetBack},
 	{"timers survive", timersSurvive},
 }
 
@@ -108,7 +109,7 @@ func timerMoves(x *fixture) {
 	require.Equal(x, s[2:3], x.take(w, 10))
 }
 
-// M3: what fell due while a grab looked, and is put back, is not due early.
+// M3: a message that waits for its retry is not grabbed early.
 func heldTimer(x *fixture) {
 	w := x.worker()
 	s := x.insert(x.timer(time.Second), x.timer(time.Second))
@@ -123,6 +124,19 @@ func heldTimer(x *fixture) {
 	x.clock.Advance(time.Minute)
 	require.Equal(x, s[:1], x.take(w, 10))
 	x.clock.Advance(2 * time.Hour)
+	require.Equal(x, s[1:], x.take(w, 10))
+}
+
+// T3
+func clockSetBack(x *fixture) {
+	w := x.worker()
+	s := x.insert(x.timer(time.Second), x.timer(time.Second))
+	x.clock.Advance(2 * time.Second)
+	require.Equal(x, s[:1], x.take(w, 1))
+	x.clock.Advance(-time.Hour)
+	require.Empty(x, x.take(w, 10))
+	require.Empty(x, x.grab(store.Grab{Worker: w, Seqs: s, Limit: 2}).Messages)
+	x.clock.Advance(time.Hour)
 	require.Equal(x, s[1:], x.take(w, 10))
 }
 

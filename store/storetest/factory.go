@@ -65,6 +65,7 @@ func Run(t *testing.T, f Factory) {
 		{"Concurrent", concurrentChecks},
 		{"Close", closeChecks},
 		{"Optional", optionalChecks},
+		{"Model", modelChecks},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

@@ -10,8 +10,9 @@ import (
 
 var workerChecks = []check{
 	{"registering gives a key, a time and a lease", workerRegisters},
+	{"leases go by the store's clock, not the worker's", wrongClock},
 	{"a beat extends the lease", beatExtends},
-	{"beats need not wait for anything but a close", lapsedWorkerBeats},
+	{"a worker whose lease has ended is alive until it is closed", lapsedWorkerBeats},
 	{"a closed worker is not alive and its beats are ErrLeaseLost", closedWorker},
 	{"keys of workers are not given twice", workerKeys},
 	{"all workers are listed", workersListed},
@@ -27,6 +28,25 @@ func workerRegisters(x *fixture) {
 	require.Equal(x, []store.Worker{w}, x.find(store.Query{Workers: &store.WorkerQuery{}}).Workers) // M5: host and pid
 	require.True(x, x.read(store.Keys{Worker: b.Key}).Alive)
 	require.False(x, x.read(store.Keys{Worker: b.Key + 1000}).Alive)
+}
+
+// T3
+func wrongClock(x *fixture) {
+	now := x.clock.Instant()
+	for _, off := range []time.Duration{time.Hour, -time.Hour} {
+		w := store.Worker{Host: "h", Started: now.Add(off), Until: now.Add(2 * off)}
+		b, err := x.store.Beat(x.Context(), store.Beat{Worker: w, Lease: time.Minute})
+		require.NoError(x, err)
+		require.Equal(x, now.Add(time.Minute), b.Until)
+		w.Key = b.Key
+		b, err = x.store.Beat(x.Context(), store.Beat{Worker: w, Lease: time.Minute})
+		require.NoError(x, err)
+		require.Equal(x, now.Add(time.Minute), b.Until)
+	}
+	for _, w := range x.find(store.Query{Workers: &store.WorkerQuery{}}).Workers {
+		require.Equal(x, now, w.Started)
+		require.Equal(x, now.Add(time.Minute), w.Until)
+	}
 }
 
 func beatExtends(x *fixture) {
