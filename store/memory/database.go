@@ -137,20 +137,13 @@ func (db *database) putRun(r *store.Run) {
 	}
 }
 
-// deleteRun deletes a run with the rows that belong to it alone.
+// deleteRun deletes a run with the rows that belong to it.
 func (db *database) deleteRun(r *store.Run) {
 	db.ended.Delete(r)
 	db.runs.delete(r.Key)
 	delete(db.runIDs, r.ID)
-	owner := store.Num(r.Key)
-	for _, kind := range []store.RowKind{store.Page, store.Undo, store.Event, store.Join} {
-		var keys []store.RowKey
-		for row := range db.rows.of(kind, owner) {
-			keys = append(keys, row.RowKey)
-		}
-		for _, k := range keys {
-			db.rows.delete(k)
-		}
+	for _, k := range db.rows.belonging(store.Num(r.Key)) {
+		db.rows.delete(k)
 	}
 }
 

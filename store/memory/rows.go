@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"iter"
+	"math"
 	"strings"
 
 	"github.com/tidwall/btree"
@@ -133,6 +134,38 @@ func (r *rows) down(kind store.RowKind, owner, name string) iter.Seq[*store.Row]
 			return e.row.Kind == kind && e.row.Owner == owner && yield(e.row)
 		})
 	}
+}
+
+// belonging returns the keys of the rows, of any kind, whose owner is the given
+// one or begins with it and a slash.
+func (r *rows) belonging(owner string) []store.RowKey {
+	var keys []store.RowKey
+	for kind, ok := r.kindFrom(0); ok; kind, ok = r.kindFrom(int(kind) + 1) {
+		for row := range r.of(kind, owner) {
+			keys = append(keys, row.RowKey)
+		}
+		below := owner + "/"
+		for row := range r.from(store.RowKey{Kind: kind, Owner: below}) {
+			if !strings.HasPrefix(row.Owner, below) {
+				break
+			}
+			keys = append(keys, row.RowKey)
+		}
+	}
+	return keys
+}
+
+// kindFrom returns the first kind from kind on that has rows.
+func (r *rows) kindFrom(kind int) (first store.RowKind, ok bool) {
+	if kind > math.MaxUint8 {
+		return 0, false
+	}
+	pivot := &entry{row: &store.Row{RowKey: store.RowKey{Kind: store.RowKind(kind)}}}
+	r.order.Ascend(pivot, func(e *entry) bool {
+		first, ok = e.row.Kind, true
+		return false
+	})
+	return first, ok
 }
 
 // expired gives the rows whose time has passed at now, earliest first.

@@ -72,13 +72,16 @@ func purgeFollowsUntil(x *fixture) {
 func (x *fixture) ownedRows(run int64) (gone, kept []store.RowKey) {
 	x.Helper()
 	owner := store.Num(run)
-	for _, kind := range []store.RowKind{store.Page, store.Undo, store.Event, store.Join} {
-		gone = append(gone,
-			store.RowKey{Kind: kind, Owner: owner, Name: store.Num(0)},
-			store.RowKey{Kind: kind, Owner: owner, Name: nasty[0]})
-		kept = append(kept, store.RowKey{Kind: kind, Owner: owner + "x", Name: store.Num(0)})
+	for kind := store.Page; kind <= store.Edit; kind++ {
+		for _, mine := range []string{"", "/", "/join", "/" + nasty[0], "/~"} {
+			gone = append(gone, store.RowKey{Kind: kind, Owner: owner + mine, Name: store.Num(0)})
+		}
+		gone = append(gone, store.RowKey{Kind: kind, Owner: owner, Name: nasty[0]})
+		for _, other := range []string{"x", "0", ".", "!/join", "0/join"} { // on both sides of the slash
+			kept = append(kept, store.RowKey{Kind: kind, Owner: owner + other, Name: store.Num(0)})
+		}
+		kept = append(kept, store.RowKey{Kind: kind, Owner: "x/" + owner, Name: owner})
 	}
-	kept = append(kept, store.RowKey{Kind: store.Dead, Owner: owner, Name: store.Num(0)})
 	c := &store.Changes{}
 	for _, key := range append(append([]store.RowKey{}, gone...), kept...) {
 		c.PutRows = append(c.PutRows, &store.Row{RowKey: key})
