@@ -64,7 +64,7 @@ func (c *commit) run(keys store.Keys, decide store.Decide) (write bool, err erro
 			return false, nil
 		}
 		if changes.More == nil {
-			return c.apply(changes)
+			return c.apply(r.snap, changes)
 		}
 		if more = changes.More; more.Worker != 0 {
 			_, r.snap.Alive, err = fence(c.x, more.Worker)
@@ -75,7 +75,7 @@ func (c *commit) run(keys store.Keys, decide store.Decide) (write bool, err erro
 	}
 }
 
-func (c *commit) apply(changes *store.Changes) (write bool, err error) {
+func (c *commit) apply(snap *store.Snapshot, changes *store.Changes) (write bool, err error) {
 	if changes.Empty() {
 		return false, nil
 	}
@@ -86,7 +86,8 @@ func (c *commit) apply(changes *store.Changes) (write bool, err error) {
 	if c.free, err = c.free.take(c.x, changes.Seqs, c.spare); err != nil {
 		return false, err
 	}
-	return true, applyAll(c.x, changes, first)
+	w := changer{x: c.x, snap: snap, first: first}
+	return true, w.apply(changes)
 }
 
 // check refuses numbers that were not given out: they would collide with

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"embed"
+	"fmt"
 	"strings"
 )
 
@@ -23,7 +24,18 @@ func sqlOf(name string) *statement {
 	if err != nil {
 		panic(err) // the file is missing from the program
 	}
-	q := &statement{index: len(statements), name: name, text: strings.TrimSpace(string(text))}
+	return add(name, strings.TrimSpace(string(text)))
+}
+
+// repeated makes of an INSERT of one row one of n rows: what follows VALUES
+// stands n times.
+func repeated(q *statement, n int) *statement {
+	row := q.text[strings.LastIndexByte(q.text, '('):]
+	return add(fmt.Sprintf("%s x%d", q.name, n), q.text+strings.Repeat(", "+row, n-1))
+}
+
+func add(name, text string) *statement {
+	q := &statement{index: len(statements), name: name, text: text}
 	statements = append(statements, q)
 	return q
 }
@@ -65,13 +77,16 @@ var (
 
 // What a commit writes.
 var (
-	sqlInsertMessage = sqlOf("insert_message")
-	sqlUpdateMessage = sqlOf("update_message")
-	sqlDeleteMessage = sqlOf("delete_message")
-	sqlInsertRun     = sqlOf("insert_run")
-	sqlUpdateRun     = sqlOf("update_run")
-	sqlPutRow        = sqlOf("put_row")
-	sqlDeleteRow     = sqlOf("delete_row")
+	sqlInsertMessage    = sqlOf("insert_message")
+	sqlInsert8Messages  = repeated(sqlInsertMessage, 8)
+	sqlInsert32Messages = repeated(sqlInsertMessage, 32)
+	sqlUpdateMessage    = sqlOf("update_message")
+	sqlDeleteMessages   = sqlOf("delete_messages")
+	sqlInsertRun        = sqlOf("insert_run")
+	sqlUpdateRun        = sqlOf("update_run")
+	sqlAdvanceRun       = sqlOf("advance_run")
+	sqlPutRow           = sqlOf("put_row")
+	sqlDeleteRow        = sqlOf("delete_row")
 )
 
 // Grabbing.

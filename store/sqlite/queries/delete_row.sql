@@ -1,2 +1,2 @@
 -- Removes a row, if it exists.
-DELETE FROM millrace_rows WHERE kind = ?1 AND owner = ?2 AND name = ?3
+DELETE FROM millrace_rows WHERE kind = ? AND owner = ? AND name = ?

@@ -1,3 +1,3 @@
 -- Lists the first rows of all owners.
 SELECT kind, owner, name, until, body FROM millrace_rows
-WHERE kind = ?1 ORDER BY owner, name LIMIT ?2
+WHERE kind = ? ORDER BY owner, name LIMIT ?

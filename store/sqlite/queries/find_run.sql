@@ -1,2 +1,2 @@
 -- Reads the run of a key.
-SELECT key, id, name, status, ended, body FROM millrace_runs WHERE key = ?1
+SELECT key, id, name, status, ended, body FROM millrace_runs WHERE key = ?

@@ -1,3 +1,3 @@
 -- Adds a run. A key or id that exists is an error.
 INSERT INTO millrace_runs (key, id, name, status, ended, body)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+VALUES (?, ?, ?, ?, ?, ?)

@@ -1,3 +1,3 @@
 -- Reads the message of a run that has a name, free or held.
 SELECT seq, topic, run, name, due, priority, worker, body FROM millrace_messages
-WHERE run = ?1 AND name = ?2 AND name IS NOT NULL ORDER BY seq DESC LIMIT 1
+WHERE run = ? AND name = ? AND name IS NOT NULL ORDER BY seq DESC LIMIT 1

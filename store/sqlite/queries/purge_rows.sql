@@ -1,5 +1,5 @@
 -- Removes rows whose time has passed, at most so many.
 DELETE FROM millrace_rows WHERE (kind, owner, name) IN (
-    SELECT kind, owner, name FROM millrace_rows WHERE until > 0 AND until <= ?1
-    ORDER BY until LIMIT ?2
+    SELECT kind, owner, name FROM millrace_rows WHERE until > 0 AND until <= ?
+    ORDER BY until LIMIT ?
 )

@@ -1,2 +1,2 @@
 -- Sets the next free number. Only the writer does so: no number is given twice.
-UPDATE millrace_meta SET value = ?1 WHERE name = 'next'
+UPDATE millrace_meta SET value = ? WHERE name = 'next'

@@ -2,4 +2,4 @@
 -- what waits to that of what can be grabbed now, or back after the clock was set
 -- back. The due time is kept, negated.
 UPDATE millrace_messages SET due = -due
-WHERE seq IN (SELECT value FROM json_each(?1)) AND worker = 0
+WHERE seq IN (SELECT value FROM json_each(?)) AND worker = 0

@@ -1,2 +1,2 @@
 -- Reads the run of an id.
-SELECT key, id, name, status, ended, body FROM millrace_runs WHERE id = ?1
+SELECT key, id, name, status, ended, body FROM millrace_runs WHERE id = ?

@@ -1,2 +1,2 @@
 -- Tells the status of runs (a JSON array of keys).
-SELECT key, status FROM millrace_runs WHERE key IN (SELECT value FROM json_each(?1))
+SELECT key, status FROM millrace_runs WHERE key IN (SELECT value FROM json_each(?))

@@ -1,3 +1,4 @@
--- Replaces a run that exists; makes none.
-UPDATE millrace_runs SET id = ?2, name = ?3, status = ?4, ended = ?5, body = ?6
-WHERE key = ?1
+-- Replaces a run that exists; makes none. Its id stays as it is, which spares
+-- the index of ids.
+UPDATE millrace_runs SET name = ?, status = ?, ended = ?, body = ?
+WHERE key = ?

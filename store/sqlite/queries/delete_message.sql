@@ -1,2 +1,0 @@
--- Removes a message, if it exists.
-DELETE FROM millrace_messages WHERE seq = ?1
