@@ -130,6 +130,10 @@ func (l Limits) send(s *Send) error {
 	return errors.Join(l.optional("timer", s.Name), l.optional("exclusive key", s.Key), l.meta(s.Meta))
 }
 
+// CheckTask reports a task's name that is not of the form service/task. The
+// error wraps ErrTooLarge or ErrBadName.
+func (l Limits) CheckTask(name string) error { return l.task(name) }
+
 func (l Limits) task(name string) error {
 	if err := l.name("task", name); err != nil {
 		return err

@@ -15,7 +15,6 @@ type Policy struct {
 	Attempts   int             // most attempts; 0: no limit but Elapsed; default 10 if Elapsed is 0 too
 	Elapsed    time.Duration   // no attempt begins later than so long after the first failure; 0: no limit
 	Delays     []time.Duration // explicit delays, instead of Initial and Factor; the last one repeats
-	OnDead     OnDead          // what the dead letter does to its run
 	UnknownFor time.Duration   // how long an unknown task is retried; default 10 min
 }
 
@@ -26,6 +25,12 @@ var DefaultPolicy = Policy{Initial: time.Second, Factor: 2, Cap: 10 * time.Minut
 // Mail is the schedule of mail servers (RFC 5321, 4.5.4.1): 5, 15 and 30
 // minutes, then every hour, given up after 4.9 days, at attempt 121.
 var Mail = Policy{Delays: []time.Duration{5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour}, Attempts: 121}
+
+// IsZero reports whether nothing of p is set.
+func (p Policy) IsZero() bool {
+	return p.Initial == 0 && p.Factor == 0 && p.Cap == 0 && p.Jitter == 0 && p.Attempts == 0 && p.Elapsed == 0 &&
+		len(p.Delays) == 0 && p.UnknownFor == 0
+}
 
 // WithDefaults fills in what is zero.
 func (p Policy) WithDefaults() Policy {

@@ -1,0 +1,250 @@
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/millrace-go/millrace/step"
+	"github.com/millrace-go/millrace/store"
+)
+
+// now is the store's clock, as last heard of.
+func (e *Engine) now() store.Instant {
+	return store.At(e.clock.Now()) + store.Instant(e.ahead.Load())
+}
+
+func (e *Engine) heard(now store.Instant) {
+	e.ahead.Store(int64(now - store.At(e.clock.Now())))
+}
+
+// Next blocks until a message of the topic is held by this worker and is to
+// be run, or ctx ends. The caller must Begin and End it.
+func (e *Engine) Next(ctx context.Context, topic string) (*store.Message, error) {
+	if !e.queues.hosts(topic) {
+		return nil, fmt.Errorf("engine: topic %q is not hosted", topic)
+	}
+	it, err := e.queues.next(ctx, topic)
+	return it.m, err
+}
+
+// Begin opens the unit of work of a message that Next gave. The handler's
+// context is derived from the returned one: it ends when the lease is lost.
+// step.ErrNotMine: nothing is to be run, and nothing to be ended. An error that is
+// a *step.PermanentError comes with a unit that is to be ended with it.
+func (e *Engine) Begin(ctx context.Context, m *store.Message) (context.Context, *step.Unit, error) {
+	u := &step.Unit{Message: m, Now: e.now()}
+	if e.cfg.Keyed != nil || m.Key != "" {
+		mine, err := e.admit(ctx, u)
+		if !mine {
+			e.queues.done(m.Seq)
+			return ctx, nil, step.ErrNotMine
+		}
+		if err != nil {
+			return ctx, u, err
+		}
+	}
+	if db, ok := e.store.(store.SQL); ok {
+		u.BeginTx = func(ctx context.Context) (*sql.Tx, error) {
+			tx, err := db.DB().BeginTx(ctx, nil)
+			if err != nil {
+				return nil, fmt.Errorf("begin the step's transaction: %w", err)
+			}
+			u.Tx = tx
+			return tx, nil
+		}
+	}
+	u.Stage = func(ctx context.Context, chunk int, sends []step.Send) error { return e.stage(ctx, u, chunk, sends) }
+	ctx, cancel := context.WithCancel(step.WithUnit(ctx, u))
+	e.queues.guard(m.Seq, cancel)
+	return ctx, u, nil
+}
+
+// admit gets a message its exclusive key, and its saga's state.
+func (e *Engine) admit(ctx context.Context, u *step.Unit) (mine bool, err error) {
+	k := step.Keying{Key: u.Message.Key, Saga: u.Message.Saga}
+	if e.cfg.Keyed != nil {
+		found, err := e.cfg.Keyed(u.Message)
+		if err != nil {
+			return true, err
+		}
+		if found.Key != "" {
+			k = found
+		}
+	}
+	if k.Key == "" {
+		return true, nil
+	}
+	out := &step.Outcome{Verb: step.Admit, Message: u.Message, Key: k.Key, Saga: k.Saga, Starts: k.Starts}
+	if k.Saga != "" && u.Message.Run != 0 && u.Message.RunID != k.Key {
+		out.Verb = step.Readdress
+	}
+	a := e.commits.one(context.WithoutCancel(ctx), out)
+	if a.err != nil || a.verdict.Code != step.Applied || out.Verb == step.Readdress {
+		return false, a.err
+	}
+	u.Message, u.Run = a.verdict.Message, a.verdict.Run
+	return true, nil
+}
+
+// stage puts a chunk of a large fork aside and notes it in the unit's message.
+func (e *Engine) stage(ctx context.Context, u *step.Unit, chunk int, sends []step.Send) error {
+	out := &step.Outcome{Verb: step.Stage, Message: u.Message, Chunk: chunk, Sends: sends}
+	v, err := e.Commit(ctx, out)
+	switch {
+	case err != nil:
+		return fmt.Errorf("stage a fork: %w", err)
+	case v.Code != step.Applied:
+		return fmt.Errorf("stage a fork: %w", store.ErrLeaseLost)
+	}
+	u.Message = v.Message
+	return nil
+}
+
+// End commits the outcome of a unit: with err nil its decisions take effect;
+// a *step.RetryError makes the message due again, step.ErrInterrupted gives it
+// back, any other error makes it a dead letter. End returns once the outcome is stored. Its error is never the
+// handler's: store.ErrLeaseLost, when the worker was closed and another one
+// has the message; store.ErrClosed or the like when the outcome could not be
+// stored, and the message will be run again.
+func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
+	defer e.queues.done(u.Message.Seq)
+	ctx = context.WithoutCancel(ctx)
+	out := e.outcome(u, err)
+	if u.Tx != nil {
+		if err == nil {
+			return e.endTx(ctx, u, out)
+		}
+		_ = u.Tx.Rollback() // its end is the handler's error, not this one
+	}
+	a := e.commits.one(ctx, out)
+	if a.err == nil && a.verdict.Code == step.Invalid {
+		out = e.outcome(u, &step.PermanentError{Err: a.verdict.Err})
+		a = e.commits.one(ctx, out)
+	}
+	return e.told(u, a)
+}
+
+func (e *Engine) told(u *step.Unit, a answer) error {
+	switch {
+	case a.err != nil:
+		return a.err
+	case a.verdict.Code == step.LeaseLost:
+		return fmt.Errorf("message %s of run %s: %w", u.Message.ID, u.Message.RunID, store.ErrLeaseLost)
+	case a.verdict.Code == step.Duplicate:
+		e.log.Info("millrace: outcome discarded, since another one is stored", "message", u.Message.ID, "task", u.Message.Task, "run", u.Message.RunID)
+	}
+	return nil
+}
+
+// outcome turns how a handler ended into what is to be stored. Decisions over
+// a limit are the handler's fault, and permanent.
+func (e *Engine) outcome(u *step.Unit, err error) *step.Outcome {
+	if err == nil {
+		out := &step.Outcome{Verb: step.Done, Message: u.Message, Decisions: u.Decisions}
+		if err = e.cfg.Limits.Check(out); err == nil {
+			return out
+		}
+		if u.Tx != nil {
+			_ = u.Tx.Rollback()
+			u.Tx = nil
+		}
+	}
+	if errors.Is(err, step.ErrInterrupted) {
+		return &step.Outcome{Verb: step.Yield, Message: u.Message}
+	}
+	if r := (*step.RetryError)(nil); errors.As(err, &r) {
+		return &step.Outcome{Verb: step.Retry, Message: u.Message, Delay: r.After, Failure: step.FailureOf(r.Err)}
+	}
+	return &step.Outcome{Verb: step.Reject, Message: u.Message, Failure: step.FailureOf(err)}
+}
+
+// endTx makes the step's commit part of the handler's own transaction. When
+// that fails, the message is given back: either both happened or neither.
+func (e *Engine) endTx(ctx context.Context, u *step.Unit, out *step.Outcome) error {
+	db := e.store.(store.SQL)
+	res, err := e.apply(func(ctx context.Context, keys store.Keys, decide store.Decide) error {
+		if err := db.CommitTx(ctx, u.Tx, keys, decide); err != nil {
+			return err
+		}
+		return nil
+	}, []*step.Outcome{out})
+	if err == nil && res.Verdicts[0].Code == step.Applied {
+		if err = u.Tx.Commit(); err == nil {
+			e.deliver(res)
+			return nil
+		}
+	} else {
+		_ = u.Tx.Rollback()
+	}
+	e.lost.raise()
+	verdict := step.Verdict{}
+	if err == nil {
+		verdict = res.Verdicts[0]
+	}
+	if verdict.Code == step.Invalid {
+		reject := e.outcome(u, &step.PermanentError{Err: verdict.Err})
+		return e.told(u, e.commits.one(ctx, reject))
+	}
+	if err == nil {
+		return e.told(u, answer{verdict: verdict})
+	}
+	e.log.Warn("millrace: a step's own transaction failed; it will run again", "message", u.Message.ID, "task", u.Message.Task, "error", err)
+	return e.told(u, e.commits.one(ctx, &step.Outcome{Verb: step.Yield, Message: u.Message}))
+}
+
+// Take makes a message from outside the store's own, held by this worker, and
+// hands it to Begin: from then on the store answers for it. step.ErrNotMine when
+// the id was taken in before.
+func (e *Engine) Take(ctx context.Context, consumer, id string, send step.Send) (*store.Message, error) {
+	out := &step.Outcome{
+		Verb: step.Insert, Sends: []step.Send{send},
+		Source: &step.Source{Consumer: consumer, ID: id, Held: true},
+	}
+	v, err := e.Commit(ctx, out)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("take in message %s: %w", id, err)
+	case v.Code == step.LeaseLost:
+		return nil, fmt.Errorf("take in message %s: %w", id, store.ErrLeaseLost)
+	case v.Message == nil:
+		return nil, step.ErrNotMine
+	}
+	e.queues.adopt(v.Message)
+	return v.Message, nil
+}
+
+// GiveBack frees a message that Next gave and that was not begun.
+func (e *Engine) GiveBack(ctx context.Context, m *store.Message) {
+	e.commits.one(context.WithoutCancel(ctx), &step.Outcome{Verb: step.Yield, Message: m})
+	e.queues.done(m.Seq)
+}
+
+// CommitTx is [Engine.Commit] inside the caller's own transaction: it takes
+// effect when and if the caller commits tx. It fails on a store without SQL.
+func (e *Engine) CommitTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (step.Verdict, error) {
+	db, ok := e.store.(store.SQL)
+	if !ok {
+		return step.Verdict{}, errors.New("the store has no SQL: nothing can be part of a transaction of yours")
+	}
+	if err := e.cfg.Limits.Check(out); err != nil {
+		return step.Verdict{}, err
+	}
+	if out.Source != nil && out.Source.Retention == 0 {
+		out.Source.Retention = e.cfg.InboxRetention
+	}
+	var res *step.Result
+	env := e.env()
+	env.Worker, env.Room = 0, nil // whether tx commits is not known here: nothing is born held
+	err := db.CommitTx(ctx, tx, step.Reads([]*step.Outcome{out}, 0), func(snap *store.Snapshot) *store.Changes {
+		var changes *store.Changes
+		changes, res = step.Fold(snap, []*step.Outcome{out}, env)
+		return changes
+	})
+	if err != nil {
+		return step.Verdict{}, fmt.Errorf("commit in a transaction: %w", err)
+	}
+	e.Nudge()
+	return res.Verdicts[0], nil
+}

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/millrace-go/millrace/store"
+)
+
+// reapPiece is how many messages are looked at in one piece of a sweep for
+// messages that unknown workers hold.
+const reapPiece = 10_000
+
+// register makes this process a worker.
+func (e *Engine) register(ctx context.Context) error {
+	b, err := e.store.Beat(ctx, store.Beat{Worker: e.me, Lease: e.cfg.Lease})
+	if err != nil {
+		return err
+	}
+	e.worker.Store(b.Key)
+	e.heard(b.Now)
+	return nil
+}
+
+// heartLoop keeps the worker alive. When the lease was lost all the same,
+// everything in memory is dropped, and the process goes on as a new worker.
+func (e *Engine) heartLoop(ctx context.Context) {
+	never := newSignal()
+	for sleep(ctx, e.clock, e.cfg.Lease/3, never) {
+		w := e.me
+		w.Key = e.worker.Load()
+		b, err := e.store.Beat(ctx, store.Beat{Worker: w, Lease: e.cfg.Lease})
+		switch {
+		case err == nil:
+			e.heard(b.Now)
+		case errors.Is(err, store.ErrLeaseLost):
+			e.log.Warn("millrace: the lease was lost; going on as a new worker", "worker", w.Key)
+			e.worker.Store(0)
+			e.queues.forget()
+			err = e.register(ctx)
+			e.grab.raise()
+		case ctx.Err() != nil:
+			return
+		}
+		e.health.note(err)
+	}
+}
+
+// reapLoop closes workers that died. One of this machine is closed at once
+// when its process is gone. Others when their lease has ended, and only if
+// this process has been in touch with the store for a full lease without a
+// gap: after an outage nobody could beat, and nobody is to be closed for it.
+func (e *Engine) reapLoop(ctx context.Context) {
+	never := newSignal()
+	touch := e.clock.Now()
+	last := touch
+	for first := true; ; first = false {
+		now := e.clock.Now()
+		if now.Sub(last) > e.cfg.Lease {
+			touch = now
+		}
+		if err := e.reapOnce(ctx, first, now.Sub(touch) >= e.cfg.Lease); err != nil {
+			e.health.note(err)
+			touch = e.clock.Now()
+		}
+		last = now
+		if !sleep(ctx, e.clock, e.cfg.Lease/3, never) {
+			return
+		}
+	}
+}
+
+func (e *Engine) reapOnce(ctx context.Context, sweep, expired bool) error {
+	found, err := e.store.Find(ctx, store.Query{Workers: &store.WorkerQuery{}})
+	if err != nil {
+		return err
+	}
+	r := store.Reap{Expired: expired}
+	for _, w := range found.Workers {
+		if w.Key != e.worker.Load() && gone(w, e.me) {
+			r.Workers = append(r.Workers, w.Key)
+		}
+	}
+	reaped, err := e.store.Reap(ctx, r)
+	if err != nil {
+		return err
+	}
+	for _, w := range reaped.Closed {
+		e.log.Warn("millrace: closed a worker that died", "worker", w.Key, "host", w.Host, "pid", w.PID)
+	}
+	if sweep || len(reaped.Closed) > 0 {
+		return e.freeAll(ctx)
+	}
+	return nil
+}
+
+// freeAll frees what unknown workers hold, in pieces.
+func (e *Engine) freeAll(ctx context.Context) error {
+	r := store.Reap{Limit: reapPiece}
+	for {
+		got, err := e.store.Reap(ctx, r)
+		if err != nil {
+			return err
+		}
+		if got.Freed > 0 {
+			e.log.Info("millrace: freed messages of workers that died", "messages", got.Freed)
+			e.grab.raise()
+		}
+		if r.After = got.Next; r.After == 0 {
+			return nil
+		}
+	}
+}

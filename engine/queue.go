@@ -1,0 +1,414 @@
+package engine
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+
+	"github.com/millrace-go/millrace/step"
+	"github.com/millrace-go/millrace/store"
+)
+
+// item is a held message and what is to be done with it: Done for a handler,
+// or what the engine carries out itself.
+type item struct {
+	m     *store.Message
+	verb  step.Verb
+	order int64
+}
+
+// queues are the held messages in memory, by topic: higher priority first,
+// then in the order in which they came.
+type queues struct {
+	hold      int
+	holdBytes int
+	hungry    func() // called when a queue that was short of room has room again
+
+	mu      sync.Mutex
+	topics  map[string]*queue
+	inside  map[int64]*resident // by seq: every message in memory
+	order   int64
+	running int
+	closed  bool
+	idlers  []chan struct{}
+}
+
+// resident is a message in memory.
+type resident struct {
+	m      *store.Message
+	queue  *queue // that it runs for; nil while it waits
+	next   *item  // handed over once more while it was being carried out
+	cancel context.CancelFunc
+}
+
+type queue struct {
+	items   itemHeap
+	bytes   int
+	ready   *signal
+	starved bool // the grabber found no room
+	hosts   int  // how many have asked to host the topic
+	limit   int  // most messages that run at once
+	running int
+}
+
+func newQueues(hold, holdBytes int, hungry func()) *queues {
+	return &queues{
+		hold: hold, holdBytes: holdBytes, hungry: hungry,
+		topics: map[string]*queue{}, inside: map[int64]*resident{},
+	}
+}
+
+// host takes a topic in, or raises how many of its messages run at once.
+func (q *queues) host(topic string, limit int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.topics[topic]
+	if t == nil {
+		t = &queue{ready: newSignal()}
+		q.topics[topic] = t
+	}
+	t.hosts++
+	t.limit += limit
+}
+
+// unhost takes back one host, and returns what nobody here hosts any more.
+func (q *queues) unhost(topic string, limit int) []item {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.topics[topic]
+	if t == nil {
+		return nil
+	}
+	t.limit -= limit
+	if t.hosts--; t.hosts > 0 {
+		return nil
+	}
+	delete(q.topics, topic)
+	for _, it := range t.items {
+		delete(q.inside, it.m.Seq)
+	}
+	return t.items
+}
+
+// room says for how many messages of each topic there is room: for those that
+// are born held a quarter is left to those that are grabbed, so that older and
+// more urgent work gets its turn.
+func (q *queues) room(born bool) map[string]int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil
+	}
+	room := make(map[string]int, len(q.topics))
+	for name, t := range q.topics {
+		n := q.hold - len(t.items)
+		if born {
+			n -= q.hold / 4
+		}
+		if t.bytes >= q.holdBytes {
+			n = 0
+		}
+		if n > 0 {
+			room[name] = n
+		} else if !born {
+			t.starved = true
+		}
+	}
+	return room
+}
+
+func (q *queues) hosts(topic string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.topics[topic] != nil
+}
+
+// push takes in held messages; those that are in memory already stay as they
+// are.
+func (q *queues) push(ms []*store.Message, verb func(*store.Message) step.Verb) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, m := range ms {
+		q.pushOne(m, verb(m))
+	}
+}
+
+func (q *queues) pushOne(m *store.Message, verb step.Verb) {
+	q.order++
+	it := item{m, verb, q.order}
+	t := q.topicOf(it)
+	if t == nil {
+		return // held for a topic that is not hosted: reconciliation gives it back
+	}
+	switch r := q.inside[m.Seq]; {
+	case r == nil:
+		q.inside[m.Seq] = &resident{m: m}
+		q.enqueue(t, it)
+	case r.queue != nil:
+		r.next = &it // it is queued when the execution under way has ended
+	}
+}
+
+func (q *queues) enqueue(t *queue, it item) {
+	heap.Push(&t.items, it)
+	t.bytes += it.m.Size()
+	t.ready.raise()
+}
+
+// next blocks until a message of the topic is there, and hands it out. The
+// message counts as running until done.
+func (q *queues) next(ctx context.Context, topic string) (item, error) {
+	items, err := q.nextBatch(ctx, topic, 1)
+	if err != nil {
+		return item{}, err
+	}
+	return items[0], nil
+}
+
+func (q *queues) nextBatch(ctx context.Context, topic string, most int) ([]item, error) {
+	q.mu.Lock()
+	t := q.topics[topic]
+	q.mu.Unlock()
+	for {
+		if items := q.tryNext(t, topic, most); len(items) > 0 {
+			return items, nil
+		}
+		select {
+		case <-t.ready.raised():
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (q *queues) tryNext(t *queue, topic string, most int) []item {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed && topic != store.Internal {
+		return nil
+	}
+	var out []item
+	for len(t.items) > 0 && len(out) < most && t.running < t.limit {
+		it := heap.Pop(&t.items).(item)
+		t.bytes -= it.m.Size()
+		q.started(q.inside[it.m.Seq], t)
+		out = append(out, it)
+	}
+	if len(t.items) > 0 && t.running < t.limit {
+		t.ready.raise()
+	}
+	if t.starved && len(t.items) <= q.hold/2 {
+		t.starved = false
+		q.hungry()
+	}
+	return out
+}
+
+// done takes a message out of memory; one that was handed over once more
+// while it was being carried out is queued again.
+func (q *queues) done(seq int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := q.inside[seq]
+	if r == nil {
+		return
+	}
+	q.stopped(r)
+	if r.cancel != nil {
+		r.cancel()
+	}
+	if r.next == nil {
+		delete(q.inside, seq)
+		return
+	}
+	it := *r.next
+	r.m, r.next, r.cancel = it.m, nil, nil
+	if t := q.topicOf(it); t != nil {
+		q.enqueue(t, it)
+	}
+}
+
+func (q *queues) topicOf(it item) *queue {
+	if it.verb != step.Done {
+		return q.topics[store.Internal]
+	}
+	return q.topics[it.m.Topic]
+}
+
+func (q *queues) started(r *resident, t *queue) {
+	r.queue = t
+	t.running++
+	q.running++
+}
+
+func (q *queues) stopped(r *resident) {
+	if r.queue == nil {
+		return
+	}
+	r.queue.running--
+	if len(r.queue.items) > 0 {
+		r.queue.ready.raise()
+	}
+	r.queue = nil
+	if q.running--; q.running == 0 {
+		q.tellIdle()
+	}
+}
+
+func (q *queues) tellIdle() {
+	for _, ch := range q.idlers {
+		close(ch)
+	}
+	q.idlers = nil
+}
+
+// idle returns a channel that is closed once no message runs.
+func (q *queues) idle() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ch := make(chan struct{})
+	if q.running == 0 {
+		close(ch)
+	} else {
+		q.idlers = append(q.idlers, ch)
+	}
+	return ch
+}
+
+// guard remembers how to cancel the handler of a running message.
+func (q *queues) guard(seq int64, cancel context.CancelFunc) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r := q.inside[seq]; r != nil {
+		r.cancel = cancel
+	}
+}
+
+// abandon cancels what runs and returns how many that were.
+func (q *queues) abandon() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for _, r := range q.inside {
+		if r.queue != nil {
+			n++
+			if r.cancel != nil {
+				r.cancel()
+			}
+		}
+	}
+	return n
+}
+
+// close ends handing out: what is queued stays queued.
+func (q *queues) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+}
+
+// takeAll empties the queues.
+func (q *queues) takeAll() []item {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var out []item
+	for _, t := range q.topics {
+		out = append(out, t.items...)
+		t.items, t.bytes = nil, 0
+	}
+	for _, it := range out {
+		if r := q.inside[it.m.Seq]; r != nil && r.queue == nil {
+			delete(q.inside, it.m.Seq)
+		}
+	}
+	return out
+}
+
+// forget drops everything, running handlers too: the lease was lost.
+func (q *queues) forget() {
+	q.takeAll()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for seq, r := range q.inside {
+		if r.cancel != nil {
+			r.cancel()
+		}
+		q.stopped(r)
+		delete(q.inside, seq)
+	}
+}
+
+// adopt notes a running message that came by another way than next.
+func (q *queues) adopt(m *store.Message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := &resident{m: m}
+	q.inside[m.Seq] = r
+	q.started(r, &queue{ready: newSignal()})
+}
+
+// has reports whether a message is in memory.
+func (q *queues) has(seq int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.inside[seq] != nil
+}
+
+// dropRuns marks what waits here of runs that were stopped: their messages
+// are cancelled instead of handed out.
+func (q *queues) dropRuns(runs []int64) {
+	if len(runs) == 0 {
+		return
+	}
+	stopped := make(map[int64]bool, len(runs))
+	for _, r := range runs {
+		stopped[r] = true
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	internal := q.topics[store.Internal]
+	for _, t := range q.topics {
+		if t != internal {
+			q.moveTo(internal, t, stopped)
+		}
+	}
+}
+
+func (q *queues) moveTo(internal, t *queue, stopped map[int64]bool) {
+	kept := t.items[:0]
+	for _, it := range t.items {
+		if !stopped[it.m.Run] || it.m.Undo > 0 {
+			kept = append(kept, it)
+			continue
+		}
+		t.bytes -= it.m.Size()
+		it.verb = step.Drop
+		q.enqueue(internal, it)
+	}
+	if len(kept) == len(t.items) {
+		return
+	}
+	clear(t.items[len(kept):])
+	t.items = kept
+	heap.Init(&t.items)
+}
+
+type itemHeap []item
+
+func (h itemHeap) Len() int { return len(h) }
+func (h itemHeap) Less(i, j int) bool {
+	if h[i].m.Priority != h[j].m.Priority {
+		return h[i].m.Priority > h[j].m.Priority
+	}
+	return h[i].order < h[j].order
+}
+func (h itemHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *itemHeap) Push(x any)   { *h = append(*h, x.(item)) }
+func (h *itemHeap) Pop() any {
+	old := *h
+	n := len(old) - 1
+	it := old[n]
+	old[n] = item{}
+	*h = old[:n]
+	return it
+}

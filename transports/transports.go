@@ -1,0 +1,99 @@
+// Package transports is the seam to message brokers.
+//
+// A [Transport] makes Watermill publishers and subscribers for a broker that
+// a URL names. Brokers are linked by import, as drivers of database/sql are:
+//
+//	import _ "github.com/millrace-go/millrace/transports/memory"
+//
+//	t, err := transports.Open(ctx, "memory:")
+//
+// Without a broker, messages travel through the store itself: that transport
+// is package native, which the router builds since it needs the engine. Each
+// transport passes the suite in transporttest.
+package transports
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// Transport is a connection to a broker. It is safe for concurrent use.
+type Transport interface {
+	// Publisher returns a publisher; its Close does not close the transport.
+	Publisher() (message.Publisher, error)
+
+	// Subscriber returns a subscriber that keeps up to so many messages in
+	// flight for each subscription.
+	Subscriber(concurrency int) (message.Subscriber, error)
+
+	// Close ends all subscriptions and releases the connection.
+	Close() error
+}
+
+// Opener opens the transport that a URL names.
+type Opener func(ctx context.Context, u *url.URL) (Transport, error)
+
+var (
+	mu      sync.RWMutex
+	openers = map[string]Opener{}
+)
+
+// Register makes a transport known under a URL scheme; transports call it from
+// their init. Registering a scheme twice panics.
+func Register(scheme string, o Opener) {
+	mu.Lock()
+	defer mu.Unlock()
+	if _, dup := openers[scheme]; dup {
+		panic("transports: scheme registered twice: " + scheme)
+	}
+	openers[scheme] = o
+}
+
+// imports of the transports of this module, for the error when one is missing.
+var imports = map[string]string{
+	"memory": "github.com/millrace-go/millrace/transports/memory",
+}
+
+// Open opens the transport that rawURL names. The caller closes it.
+func Open(ctx context.Context, rawURL string) (Transport, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("transport URL: %w", err)
+	}
+	mu.RLock()
+	open := openers[u.Scheme]
+	mu.RUnlock()
+	if open == nil {
+		return nil, fmt.Errorf("transport URL %q: %s", u.Redacted(), missing(u.Scheme))
+	}
+	t, err := open(ctx, u)
+	if err != nil {
+		return nil, fmt.Errorf("open transport %s: %w", u.Redacted(), err)
+	}
+	return t, nil
+}
+
+func missing(scheme string) string {
+	if path, ok := imports[scheme]; ok {
+		return fmt.Sprintf("no transport for %q is linked; add: import _ %q", scheme, path)
+	}
+	return fmt.Sprintf("unknown scheme %q; linked transports: %s", scheme, strings.Join(Schemes(), ", "))
+}
+
+// Schemes lists the URL schemes of the linked transports.
+func Schemes() []string {
+	mu.RLock()
+	defer mu.RUnlock()
+	names := make([]string, 0, len(openers))
+	for s := range openers {
+		names = append(names, s)
+	}
+	sort.Strings(names)
+	return names
+}
