@@ -48,7 +48,7 @@ type basket struct {
 type candidate struct {
 	seq      int64
 	priority int64
-	ripe     bool
+	due      store.Instant
 }
 
 // moreUrgent is the order of grabbing.
@@ -94,10 +94,10 @@ func (b *basket) fill() (write bool, err error) {
 func (b *basket) lookAround() error {
 	limit := int64(max(b.ask.Limit, 0)) + 1
 	for _, topic := range b.ask.Topics {
-		if err := b.x.query(sqlReady, b.note(&b.ready, false), topic, limit); err != nil {
+		if err := b.x.query(sqlReady, b.note(&b.ready), topic, limit); err != nil {
 			return err
 		}
-		if err := b.x.query(sqlRipe, b.note(&b.ripe, true), topic, int64(b.got.Now), max(limit, ripeAtOnce)); err != nil {
+		if err := b.x.query(sqlRipe, b.note(&b.ripe), topic, int64(b.got.Now), max(limit, ripeAtOnce)); err != nil {
 			return err
 		}
 	}
@@ -106,12 +106,12 @@ func (b *basket) lookAround() error {
 
 // lookAt lists those that are asked for by seq.
 func (b *basket) lookAt() error {
-	return b.x.query(sqlClaimable, b.note(&b.ready, false), listOf(b.ask.Seqs), int64(b.got.Now))
+	return b.x.query(sqlClaimable, b.note(&b.ready), listOf(b.ask.Seqs), int64(b.got.Now))
 }
 
-func (b *basket) note(list *[]candidate, ripe bool) func([]driver.Value) error {
+func (b *basket) note(list *[]candidate) func([]driver.Value) error {
 	return func(row []driver.Value) error {
-		*list = append(*list, candidate{seq: integer(row[0]), priority: integer(row[1]), ripe: ripe})
+		*list = append(*list, candidate{seq: integer(row[0]), priority: integer(row[1]), due: dueOf(row[2])})
 		return nil
 	}
 }
@@ -125,14 +125,13 @@ func (b *basket) choose() (chosen []int64, err error) {
 	if len(all) > b.ask.Limit {
 		all, b.got.More = all[:max(b.ask.Limit, 0)], true
 	}
-	weights, err := b.weigh(all)
+	sizes, err := b.weigh(all)
 	if err != nil {
 		return nil, err
 	}
 	size := 0
 	for _, c := range all {
-		w := weights[c.seq]
-		if w.due > b.got.Now {
+		if c.due > b.got.Now {
 			b.moved = append(b.moved, c.seq)
 			continue
 		}
@@ -140,23 +139,19 @@ func (b *basket) choose() (chosen []int64, err error) {
 			b.got.More = true
 			break
 		}
-		chosen, size = append(chosen, c.seq), size+w.size
+		chosen, size = append(chosen, c.seq), size+sizes[c.seq]
 	}
 	return chosen, nil
 }
 
-type weight struct {
-	due  store.Instant
-	size int
-}
-
-func (b *basket) weigh(all []candidate) (map[int64]weight, error) {
-	weights := make(map[int64]weight, len(all))
-	if len(all) == 0 {
-		return weights, nil
+// weigh gives the sizes of bodies, if these are limited.
+func (b *basket) weigh(all []candidate) (map[int64]int, error) {
+	if len(all) == 0 || b.ask.Bytes <= 0 {
+		return nil, nil
 	}
-	return weights, b.x.query(sqlWeigh, func(row []driver.Value) error {
-		weights[integer(row[0])] = weight{due: dueOf(row[1]), size: int(integer(row[2]))}
+	sizes := make(map[int64]int, len(all))
+	return sizes, b.x.query(sqlWeigh, func(row []driver.Value) error {
+		sizes[integer(row[0])] = int(integer(row[1]))
 		return nil
 	}, listOf(seqsOf(all)))
 }

@@ -99,17 +99,20 @@ func (w *writer) transact(ctx context.Context, fn work, then func(error)) error 
 	return err
 }
 
-// open returns the connection, a new one if the last one broke.
+// open returns the connection, a new one if the last one broke. Connecting
+// reads the file, which others may have locked.
 func (w *writer) open(ctx context.Context) (*session, error) {
 	if w.session != nil {
 		return w.session, nil
 	}
-	conn, err := w.connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	w.session = newSession(conn)
-	return w.session, nil
+	err := w.insist(ctx, func() error {
+		conn, err := w.connector.Connect(ctx)
+		if err == nil {
+			w.session = newSession(conn)
+		}
+		return err
+	})
+	return w.session, err
 }
 
 // begin takes SQLite's lock, for which other processes, and transactions that

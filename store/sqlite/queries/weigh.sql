@@ -1,4 +1,4 @@
--- Tells the due time of messages (a JSON array of seqs) and the size of their
--- bodies, without reading these.
-SELECT seq, due, length(body) FROM millrace_messages
+-- Tells the size of the bodies of messages (a JSON array of seqs), without
+-- reading these.
+SELECT seq, length(body) FROM millrace_messages
 WHERE seq IN (SELECT value FROM json_each(?))
