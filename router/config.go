@@ -134,10 +134,6 @@ func unmarshal(k *koanf.Koanf, c *Config) error {
 		Result: c, TagName: "koanf", ErrorUnused: true, WeaklyTypedInput: true,
 		DecodeHook: mapstructure.StringToTimeDurationHookFunc(),
 	}})
-	var m *mapstructure.Error
-	if errors.As(err, &m) { // one line
-		return errors.New(strings.Join(m.Errors, "; ")) //nolint:staticcheck // the field is what there is
-	}
 	return oneLine(err)
 }
 
