@@ -25,26 +25,34 @@ func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide
 	defer leave()
 	c := commit{spare: block}
 	return s.writer.do(ctx, "commit", func(x *session) (bool, error) {
-		c.x, c.now, c.free = x, s.now(), s.free
+		if err := s.cache.refresh(x); err != nil {
+			return false, err
+		}
+		c.x, c.now, c.free, c.known = x, s.now(), s.free, s.cache.runs
 		return c.run(keys, decide)
-	}, func(err error) { s.settle(c.free, err) })
+	}, func(err error) { s.settle(&c, err) })
 }
 
-// settle notes which numbers are left after a COMMIT. If nobody knows what
-// came of it, those in hand may be in use.
-func (s *Store) settle(left numbers, err error) {
+// settle notes what is known after a COMMIT. If nobody knows what came of it,
+// numbers in hand may be in use, and runs in the cache may be old.
+func (s *Store) settle(c *commit, err error) {
 	if err != nil {
-		left = numbers{}
+		s.free = numbers{}
+		s.cache.clear()
+		return
 	}
-	s.free = left
+	s.free = c.free
+	s.cache.keep(c.wrote)
 }
 
 // commit is one commit, in the writer's transaction or a caller's.
 type commit struct {
 	x     executor
 	now   store.Instant
-	free  numbers // before; after run, what is left
-	spare int64   // numbers to reserve beyond those that are needed
+	free  numbers              // before; after run, what is left
+	spare int64                // numbers to reserve beyond those that are needed
+	known map[int64]*store.Run // need not be read
+	wrote []*store.Run
 }
 
 // run reads, decides and applies. write tells whether it wrote anything.
@@ -54,7 +62,7 @@ func (c *commit) run(keys store.Keys, decide store.Decide) (write bool, err erro
 		return false, err
 	}
 	c.free = c.free.synced(counter)
-	r := reader{x: c.x, snap: &store.Snapshot{Now: c.now, NextSeq: c.free.next, Alive: alive}}
+	r := reader{x: c.x, known: c.known, snap: &store.Snapshot{Now: c.now, NextSeq: c.free.next, Alive: alive}}
 	for more := &keys; ; {
 		if err := r.read(more); err != nil {
 			return false, err
@@ -86,6 +94,7 @@ func (c *commit) apply(snap *store.Snapshot, changes *store.Changes) (write bool
 	if c.free, err = c.free.take(c.x, changes.Seqs, c.spare); err != nil {
 		return false, err
 	}
+	c.wrote = changes.PutRuns
 	w := changer{x: c.x, snap: snap, first: first}
 	return true, w.apply(changes)
 }

@@ -60,7 +60,7 @@ func TestNumbersAfterAnUnknownCommit(t *testing.T) {
 	s := openNew(t, store.Options{})
 	require.NoError(t, addOne(s))
 	before := s.free
-	s.settle(before, fmt.Errorf("%w", store.ErrUnknown))
+	s.settle(&commit{free: before}, fmt.Errorf("%w", store.ErrUnknown))
 	var next int64
 	require.NoError(t, s.Commit(t.Context(), store.Keys{}, func(snap *store.Snapshot) *store.Changes {
 		next = snap.NextSeq

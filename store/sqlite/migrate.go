@@ -90,7 +90,7 @@ func (s *Store) migrate(ctx context.Context, target int) (from, to int, err erro
 			return false, err
 		}
 		return from != target, walk(x, from, target)
-	}, func(error) { s.free = numbers{} })
+	}, func(error) { s.free, s.cache = numbers{}, cache{} })
 	if err != nil {
 		return from, from, err
 	}

@@ -28,6 +28,7 @@ type Store struct {
 	readers *sql.DB
 	callers *sql.DB
 	free    numbers // guarded by the writer's line
+	cache   cache   // guarded by the writer's line
 
 	mu     sync.RWMutex // held for reading by calls under way
 	closed bool
@@ -94,7 +95,7 @@ func locate(path string, mustExist bool) (string, error) {
 }
 
 func (s *Store) connect(ctx context.Context) error {
-	connector, err := sqlite.NewConnector(s.dsn("_pragma=busy_timeout(0)"))
+	connector, err := sqlite.NewConnector(s.dsn("_pragma=busy_timeout(0)", cacheSize(s.config.CacheMiB)))
 	if err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
@@ -103,11 +104,12 @@ func (s *Store) connect(ctx context.Context) error {
 		return s.blame(err)
 	}
 	busy := fmt.Sprintf("_pragma=busy_timeout(%d)", s.config.BusyTimeout.Milliseconds())
-	readers, err := sqlite.NewConnector(s.dsn(busy, "_pragma=query_only(1)"))
+	small := cacheSize(min(s.config.CacheMiB, 4))
+	readers, err := sqlite.NewConnector(s.dsn(busy, small, "_pragma=query_only(1)"))
 	if err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
-	callers, err := sqlite.NewConnector(s.dsn(busy, "_txlock=immediate"))
+	callers, err := sqlite.NewConnector(s.dsn(busy, small, "_txlock=immediate"))
 	if err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
@@ -118,13 +120,19 @@ func (s *Store) connect(ctx context.Context) error {
 	return nil
 }
 
+// journalLimit is the size in bytes that the write-ahead log is cut back to
+// after it grew longer.
+const journalLimit = 64 << 20
+
+func cacheSize(mib int) string { return fmt.Sprintf("_pragma=cache_size(-%d)", mib*1024) }
+
 // dsn names the file and the settings of a connection in the driver's way.
 func (s *Store) dsn(settings ...string) string {
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(s.path)}
 	name := u.String() +
 		fmt.Sprintf("?_pragma=synchronous(%s)", s.config.Synchronous) +
 		fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", s.config.CheckpointPages) +
-		fmt.Sprintf("&_pragma=cache_size(-%d)", s.config.CacheMiB*1024) +
+		fmt.Sprintf("&_pragma=journal_size_limit(%d)", journalLimit) +
 		"&_pragma=temp_store(memory)&_error_rc=1"
 	for _, p := range settings {
 		name += "&" + p

@@ -28,7 +28,7 @@ func (s *Store) Purge(ctx context.Context, p store.Purge) (int, error) {
 		runs, err := purgeRuns(x, p.EndedBefore, int64(p.Limit)-rows)
 		deleted = int(rows) + runs
 		return deleted > 0, err
-	}, nil)
+	}, func(error) { s.cache.clear() })
 	if err != nil {
 		return 0, err
 	}

@@ -12,6 +12,9 @@ type reader struct {
 	x    executor
 	snap *store.Snapshot
 	json []byte // buffer for lists of keys
+
+	known   map[int64]*store.Run // need not be read
+	unknown []int64              // buffer
 }
 
 // read adds to the snapshot what keys name.
@@ -84,8 +87,16 @@ func (r *reader) runs(keys []int64) error {
 		return nil
 	}
 	r.snap.Runs = room(r.snap.Runs, len(keys))
+	r.unknown = r.unknown[:0]
 	for _, key := range keys {
-		r.snap.Runs[key] = nil
+		run := r.known[key]
+		r.snap.Runs[key] = run
+		if run == nil {
+			r.unknown = append(r.unknown, key)
+		}
+	}
+	if len(r.unknown) == 0 {
+		return nil
 	}
 	return r.x.query(sqlRuns, func(row []driver.Value) error {
 		run, err := runOf(row)
@@ -93,7 +104,7 @@ func (r *reader) runs(keys []int64) error {
 			r.snap.Runs[run.Key] = run
 		}
 		return err
-	}, r.list(keys))
+	}, r.list(r.unknown))
 }
 
 func (r *reader) runIDs(ids []string) error {

@@ -63,16 +63,17 @@ var (
 
 // What a commit reads.
 var (
-	sqlFence    = sqlOf("fence")
-	sqlReserve  = sqlOf("reserve")
-	sqlHolds    = sqlOf("holds")
-	sqlMessages = sqlOf("messages")
-	sqlRuns     = sqlOf("runs")
-	sqlRunByID  = sqlOf("run_by_id")
-	sqlRow      = sqlOf("row")
-	sqlList     = sqlOf("list")
-	sqlFree     = sqlOf("free")
-	sqlNamed    = sqlOf("named")
+	sqlDataVersion = sqlOf("data_version")
+	sqlFence       = sqlOf("fence")
+	sqlReserve     = sqlOf("reserve")
+	sqlHolds       = sqlOf("holds")
+	sqlMessages    = sqlOf("messages")
+	sqlRuns        = sqlOf("runs")
+	sqlRunByID     = sqlOf("run_by_id")
+	sqlRow         = sqlOf("row")
+	sqlList        = sqlOf("list")
+	sqlFree        = sqlOf("free")
+	sqlNamed       = sqlOf("named")
 )
 
 // What a commit writes.

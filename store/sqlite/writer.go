@@ -175,10 +175,9 @@ func (w *writer) drop() {
 	}
 }
 
-// close waits for its turn, however long that takes.
+// close must not be called while do is under way. It does not wait for
+// transactions of callers, which have connections of their own.
 func (w *writer) close() error {
-	w.served <- struct{}{}
-	defer w.leave()
 	if w.session == nil {
 		return nil
 	}

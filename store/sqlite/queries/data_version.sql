@@ -1,0 +1,3 @@
+-- Gives a number that changes whenever another connection, of any process, has
+-- changed the file.
+PRAGMA data_version
