@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -40,7 +41,7 @@ func Values(doc []byte) ([]Value, error) {
 	if err := walk(dec, nil, &out); err != nil {
 		return nil, fmt.Errorf("correlation values: %w", err)
 	}
-	if dec.More() {
+	if _, err := dec.Token(); err != io.EOF {
 		return nil, errors.New("correlation values: more than one document")
 	}
 	return out, nil

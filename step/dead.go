@@ -18,16 +18,19 @@ func (v *view) requeue(op *DeadOp) Verdict {
 		return Verdict{Code: Missing}
 	}
 	m := row.Message
+	entry := &Entry{Kind: "requeued", Message: m.ID, Task: m.Task}
 	if op.Payload != nil {
 		n := store.Num(int64(m.Tries))
 		v.put(store.Edit, m.ID, n, &EditRow{At: v.now(), Payload: m.Payload})
+		entry.Records = []Note{{"edited, was", m.Payload}}
 		m.Payload = *op.Payload
 	}
 	m.Seq, m.Attempt, m.First, m.Staged = v.seq(), 0, 0, 0
+	m.Name = "" // the timer's time had come
 	m.Due = v.due(op.At, 0)
 	r := v.runOf(&m)
-	if r != nil && r.Status.Stopped() && m.Undo == 0 {
-		panic(errInvalid{fmt.Errorf("run %s is %s: its dead letters can be discarded only", r.ID, r.Status)})
+	if m.Run != 0 && (r == nil || r.Status.Stopped() && m.Undo == 0) {
+		panic(errInvalid{fmt.Errorf("run %s has ended, or is about to: its dead letters can be discarded only", m.RunID)})
 	}
 	v.hand(&m)
 	if r == nil {
@@ -36,10 +39,9 @@ func (v *view) requeue(op *DeadOp) Verdict {
 	if row.Open {
 		r.Dead--
 	} else {
-		m.Join, m.Scope = "", ""
+		m.Join = ""
 		r.Open++
 	}
-	entry := &Entry{Kind: "requeued", Message: m.ID, Task: m.Task}
 	entry.sent(&m)
 	v.settle(r, entry)
 	return Verdict{Code: Applied, Message: &m}
@@ -65,15 +67,12 @@ func (v *view) discard(op *DeadOp) Verdict {
 	}
 	m := &row.Message
 	v.counts.Cancelled++
-	for n := 1; n <= m.Tries; n++ {
-		v.delete(store.Attempt, m.ID, store.Num(int64(n)))
-		v.delete(store.Edit, m.ID, store.Num(int64(n)))
-	}
+	v.clearAttempts(m)
 	r := v.runOf(m)
 	if r == nil {
 		return Verdict{Code: Applied}
 	}
-	if row.Open {
+	if row.Holds(&r.Run) {
 		r.Dead--
 		v.leave(r, m, ResultRow{})
 	}

@@ -2,6 +2,7 @@ package step
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/millrace-go/millrace/joins"
 	"github.com/millrace-go/millrace/store"
@@ -51,15 +52,29 @@ func (v *view) deliver(run int64, scope, name string, a joins.Arrival) {
 		return
 	}
 	row := *old
-	if !row.Rule.Take(&row.Progress, a) {
+	if !v.take(&row, a) {
 		return
 	}
 	if row.Rule.Fulfilled(&row.Progress) {
 		v.closeJoin(run, scope, name, &row)
-		v.fire(scope, &row, name, row.Then, false)
+		v.fire(scope, &row, row.Then, false)
 		return
 	}
 	v.put(store.Join, owner, name, &row)
+}
+
+// take adds an event to what has arrived for a join, and reports whether the
+// join wants it. A join's row holds no more data than its message may; the
+// rest is in the events' own rows.
+func (v *view) take(row *JoinRow, a joins.Arrival) bool {
+	size := len(a.Data)
+	for _, got := range row.Progress.Got {
+		size += len(got.Data)
+	}
+	if size > v.env.Limits.Payload {
+		a.Data, a.Elided = nil, true
+	}
+	return row.Rule.Take(&row.Progress, a)
 }
 
 // openJoin opens a join of the step's run, or sends it to a wider scope.
@@ -69,7 +84,7 @@ func (v *view) openJoin(s *scopeOfStep, d Join) {
 		ID: s.childID(), Run: s.r.Key, RunID: s.r.ID, Rule: d.Rule, Then: d.Then, Else: d.Else, Only: d.OnlyAfter,
 	}
 	if d.Fork != nil {
-		row.Rule.Total = d.Fork.Total()
+		row.Rule.Total, row.Fork = d.Fork.Total(), s.forks[d.Fork]
 	}
 	if d.Within > 0 {
 		row.Due = v.now().Add(d.Within)
@@ -90,26 +105,20 @@ func (v *view) openJoin(s *scopeOfStep, d Join) {
 // waits for.
 func (v *view) sendJoin(s *scopeOfStep, name, scope string, row JoinRow) {
 	row.Stub = name
-	body, err := store.Marshal(&row)
-	if err != nil {
-		panic(errInvalid{fmt.Errorf("join %s: %w", name, err)})
-	}
 	v.put(store.Join, Owner(s.r.Key, ""), name, &JoinRow{ID: row.ID, Run: row.Run, RunID: row.RunID, Remote: scope})
-	v.internalMessage(store.Message{Kind: store.Enlist, ID: ChildID(row.ID, 3), Scope: scope, Join: "#" + row.ID, Payload: body})
+	v.internalMessage(store.Message{Kind: store.Enlist, ID: ChildID(row.ID, 3), Scope: scope, Join: "#" + row.ID, Payload: v.encode(&row)})
 }
 
 func (v *view) joinName(s *scopeOfStep, d *Join) string {
 	name := d.Name
 	switch {
+	case name != "":
 	case d.Fork != nil:
-		name = s.forks[d.Fork]
-		if name == "" {
-			panic(errInvalid{fmt.Errorf("run %s: join over a fork that is not of the same step", s.r.ID)})
-		}
-	case name == "":
+		return joinOf(s.forks[d.Fork])
+	default:
 		return "#" + store.Num(v.seq())
 	}
-	if get[JoinRow](v, store.Join, Owner(s.r.Key, ""), name) != nil || (d.Name != "" && v.named(s.r.Key, d.Name) != nil) {
+	if v.taken(s.r, name) {
 		panic(errInvalid{fmt.Errorf("run %s: timer or join %q is open already", s.r.ID, name)})
 	}
 	return name
@@ -126,11 +135,11 @@ func (v *view) placeJoin(run int64, scope, name string, row *JoinRow) {
 			missing = append(missing, e)
 			continue
 		}
-		row.Rule.Take(&row.Progress, joins.Arrival{Event: e, Micros: int64(ev.At), Data: ev.Data})
+		v.take(row, joins.Arrival{Event: e, Micros: int64(ev.At), Data: ev.Data})
 	}
 	if row.Rule.Fulfilled(&row.Progress) {
 		v.ended(run, scope, name, row)
-		v.fire(scope, row, name, row.Then, false)
+		v.fire(scope, row, row.Then, false)
 		return
 	}
 	for _, e := range missing {
@@ -164,12 +173,35 @@ func (v *view) closeJoin(run int64, scope, name string, row *JoinRow) {
 	if scope != "" {
 		v.touch(scope, -1)
 	}
+	if scope != "" || !v.run(run).Status.Stopped() {
+		v.unwait(Owner(run, scope), name, row)
+	}
 	v.ended(run, scope, name, row)
 }
 
+// unwait takes a join out of the events that it still waited for, so that
+// their rows don't grow with joins that have ended.
+func (v *view) unwait(owner, name string, row *JoinRow) {
+	for _, e := range row.Rule.Events {
+		if !row.Rule.Wants(&row.Progress, e) {
+			continue
+		}
+		old := get[EventRow](v, store.Event, owner, e)
+		if old == nil || !slices.Contains(old.Waiters, name) {
+			continue
+		}
+		ev := *old
+		ev.Waiters = slices.DeleteFunc(slices.Clone(old.Waiters), func(w string) bool { return w == name })
+		if !ev.Set && len(ev.Waiters) == 0 {
+			v.delete(store.Event, owner, e)
+			continue
+		}
+		v.put(store.Event, owner, e, &ev)
+	}
+}
+
 // ended takes a join out of what its run waits for. A wider scope's join is
-// none of the run's rows: there the stub stands for it, until its message has
-// ended.
+// none of the run's rows: there the stub stands for it, until the run is told.
 func (v *view) ended(run int64, scope, name string, row *JoinRow) {
 	if scope != "" {
 		return
@@ -183,55 +215,59 @@ func (v *view) ended(run int64, scope, name string, row *JoinRow) {
 }
 
 // fire sends a join's message, or its alternative.
-func (v *view) fire(scope string, row *JoinRow, name string, send Send, late bool) {
+func (v *view) fire(scope string, row *JoinRow, send Send, late bool) {
 	res := row.Rule.Conclude(&row.Progress, send.Payload, v.env.Limits.Payload)
 	res.Owner, res.Late = Owner(row.Run, scope), late
 	if row.Rule.Mode == joins.Fork {
-		res.Owner = ResultOwner(row.Run, name)
+		res.Owner = ResultOwner(row.Run, row.Fork)
 	}
-	body, err := store.Marshal(&res)
-	if err != nil {
-		panic(errInvalid{fmt.Errorf("join %s: %w", name, err)})
-	}
-	send.Payload = body
-	n := 0
+	send.Payload = v.encode(&res)
+	id := ChildID(row.ID, 0)
 	if late {
-		n = 1
+		id = ChildID(row.ID, 1)
 	}
-	var r *runView
-	if scope == "" {
-		r = v.run(row.Run)
-	}
-	m := v.send(r, ChildID(row.ID, n), &send)
-	m.Joined = true
 	if scope != "" {
-		m.Run, m.RunID, m.Scope, m.Join = row.Run, row.RunID, scope, row.Stub
+		v.tellRun(row, &endedJoin{ID: row.ID, Message: id, Send: send})
+		return
 	}
+	v.sendLater(v.run(row.Run), id, &send).Joined = true
+}
+
+// encode writes the payload of a message.
+func (v *view) encode(val any) []byte {
+	body, err := store.Marshal(val)
+	if err != nil {
+		panic(errInvalid{fmt.Errorf("payload: %w", err)})
+	}
+	return body
 }
 
 // tick is a deadline that has come: unless the join fired before, its
 // alternative is sent, and the join can't fire any more.
 func (v *view) tick(m *store.Message) {
-	v.deleteMessage(m.Seq)
-	v.counts.Done++
-	row := get[JoinRow](v, store.Join, Owner(m.Run, m.Scope), m.Join)
-	if row == nil || row.Tick != m.Seq {
+	v.end(m)
+	old := get[JoinRow](v, store.Join, Owner(m.Run, m.Scope), m.Join)
+	if old == nil || old.Tick != m.Seq {
 		return
 	}
-	row = &JoinRow{
-		ID: row.ID, Run: row.Run, RunID: row.RunID, Rule: row.Rule, Progress: row.Progress,
-		Else: row.Else, Due: row.Due, Stub: row.Stub,
-	} // without Tick: it is this message
-	v.closeJoin(m.Run, m.Scope, m.Join, row)
-	switch {
-	case row.Else != nil:
-		v.fire(m.Scope, row, m.Join, *row.Else, true)
-	case m.Scope != "": // tell the run that its join has ended
-		v.internalMessage(store.Message{
-			Kind: store.Delist, ID: ChildID(row.ID, 4), Run: row.Run, RunID: row.RunID, Join: row.Stub,
-		})
+	row := *old
+	row.Tick = 0 // it is this message
+	v.closeJoin(m.Run, m.Scope, m.Join, &row)
+	if m.Scope != "" {
+		v.tickWide(m.Scope, &row)
+		return
 	}
-	if m.Scope == "" {
-		v.settle(v.run(m.Run), &Entry{Kind: "deadline", Message: m.ID})
+	r := v.run(m.Run)
+	if row.Else != nil && !r.Status.Stopped() {
+		v.fire("", &row, *row.Else, true)
 	}
+	v.settle(r, &Entry{Kind: "deadline", Message: m.ID})
+}
+
+func (v *view) tickWide(scope string, row *JoinRow) {
+	if row.Else == nil {
+		v.tellRun(row, &endedJoin{ID: row.ID})
+		return
+	}
+	v.fire(scope, row, *row.Else, true)
 }

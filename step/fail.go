@@ -15,12 +15,12 @@ const (
 // retry stores a failed attempt; the message is due again after its delay.
 func (v *view) retry(m *store.Message, o *Outcome) {
 	r := v.runOf(m)
-	if r != nil && r.Status.Stopped() && m.Undo == 0 {
+	if r != nil && r.Status.Stopped() && m.Kind == store.Task && m.Undo == 0 {
 		v.drop(m)
 		return
 	}
 	v.attempt(m, o.Failure)
-	v.dropChunks(m, 0)
+	v.dropChunks(m, nil)
 	m.Staged = 0
 	v.unlock(m)
 	m.Due = v.due(0, o.Delay.Microseconds())
@@ -68,7 +68,7 @@ func clip(s string, n int) string {
 func (v *view) reject(m *store.Message, o *Outcome) {
 	r := v.runOf(m)
 	v.attempt(m, o.Failure)
-	v.dropChunks(m, 0)
+	v.dropChunks(m, nil)
 	m.Staged = 0
 	v.unlock(m)
 	v.deleteMessage(m.Seq)
@@ -91,20 +91,29 @@ func (v *view) bury(r *runView, m *store.Message, row *DeadRow) {
 	case m.Undo > 0:
 		r.Error += fmt.Sprintf("; undo %d (%s) is a dead letter: %s", m.Undo, m.Task, row.Reason)
 		row.Open = true
-	case r.Status.Stopped() || m.Join != "" || m.Scope != "":
+	case r.Status.Stopped() || m.Join != "":
 		v.leave(r, m, ResultRow{Failed: true, Error: row.Reason})
 	case OnDead(r.OnDead) == LeaveOpen:
 		row.Open = true
 	default:
 		v.leave(r, m, ResultRow{Failed: true, Error: row.Reason})
-		if OnDead(r.OnDead) == FailRun {
-			r.Undos = 0
-		}
-		v.fail(r, fmt.Sprintf("%s is a dead letter: %s", m.Task, row.Reason), false)
+		v.failFor(r, fmt.Sprintf("%s is a dead letter: %s", m.Task, row.Reason))
 	}
 	if row.Open {
 		r.Dead++
 	}
+}
+
+// failFor fails a run for a dead letter. Without undos it ends at once: those
+// that steps in flight register don't count either.
+func (v *view) failFor(r *runView, reason string) {
+	if OnDead(r.OnDead) == Compensate {
+		v.fail(r, reason, false)
+		return
+	}
+	r.Error, r.Undos = reason, 0
+	v.close(r, store.Failed)
+	v.stop(r)
 }
 
 // drop cancels a message whose run takes no steps any more.

@@ -45,10 +45,13 @@ func readsOfMessage(k *store.Keys, o *Outcome, m *store.Message) {
 		k.Runs = append(k.Runs, m.Run)
 	}
 	if m.Run != 0 && m.Join != "" {
-		k.Rows = append(k.Rows, store.RowKey{Kind: store.Join, Owner: Owner(m.Run, ""), Name: m.Join})
+		k.Rows = append(k.Rows, store.RowKey{Kind: store.Join, Owner: Owner(m.Run, ""), Name: joinOf(m.Join)})
+	}
+	if o.Verb == Retry || m.Kind == store.Release {
+		k.Messages = append(k.Messages, m.Seq)
 	}
 	if key := o.Key; key != "" && o.Verb == Admit {
-		k.Rows = append(k.Rows, store.RowKey{Kind: store.Lock, Owner: key})
+		k.Rows = append(k.Rows, store.RowKey{Kind: store.Lock, Owner: lockOwner(key)})
 		if o.Saga != "" {
 			k.RunIDs = append(k.RunIDs, key)
 		}
@@ -87,42 +90,59 @@ func Fold(snap *store.Snapshot, outcomes []*Outcome, env Env) (*store.Changes, *
 	}
 }
 
+// foldAll stops at the first outcome that is found bad, and finds none so
+// once rows are missing: what an outcome that was not folded to its end has
+// left behind says nothing about those after it.
 func (v *view) foldAll(outcomes []*Outcome, bad map[int]Verdict) (more, failed bool) {
 	for i, o := range outcomes {
 		if verdict, ok := bad[i]; ok {
 			v.res.Verdicts[i] = verdict
 			continue
 		}
-		verdict, err := v.foldOne(o)
-		switch e := err.(type) {
-		case nil:
+		verdict, end := v.foldOne(o)
+		switch err := fault(end); {
+		case end == nil:
 			v.res.Verdicts[i] = verdict
-		case errMore:
+		case err == nil:
 			more = true
-		case errDamaged:
-			bad[i], failed = Verdict{Code: Invalid, Err: e.err}, true
-		case errInvalid:
-			bad[i], failed = Verdict{Code: Invalid, Err: e.err}, true
+		case !more:
+			bad[i] = Verdict{Code: Invalid, Err: err}
+			return false, true
 		}
 	}
-	if !more && !failed {
-		more = v.preload()
-	}
-	return more, failed
+	return more || v.preload(), false
 }
 
-// preload asks for the counters' row, should it not have been read.
+// preload asks for the counters' row, should it not have been read. Counters
+// that don't decode start again from zero: they stop nobody's work, and an
+// examination of the store tells.
 func (v *view) preload() (more bool) {
-	_, err := v.guard(func() Verdict {
-		key := counterKey(v.env.Worker)
+	key := counterKey(v.env.Worker)
+	_, end := v.guard(func() Verdict {
 		get[CounterRow](v, key.Kind, key.Owner, key.Name)
 		return Verdict{}
 	})
-	return err != nil
+	if _, damaged := end.(errDamaged); damaged {
+		v.setRow(key, &rowView{})
+		return false
+	}
+	return end != nil
 }
 
 func (v *view) foldOne(o *Outcome) (Verdict, any) {
 	return v.guard(func() Verdict { return v.fold(o) })
+}
+
+// fault returns what is wrong with an outcome that was not folded to its end,
+// or nil if it only needs more rows.
+func fault(end any) error {
+	switch e := end.(type) {
+	case errDamaged:
+		return e.err
+	case errInvalid:
+		return e.err
+	}
+	return nil
 }
 
 // guard turns this package's own panics into values; others go on.
@@ -152,7 +172,12 @@ func (v *view) fold(o *Outcome) Verdict {
 	case Discard:
 		return v.discard(o.Dead)
 	}
-	if code := v.fence(o); code != Applied {
+	code := v.fence(o)
+	if code == Applied && v.stored(o) {
+		code = Duplicate
+		v.counts.Duplicates++
+	}
+	if code != Applied {
 		return Verdict{Code: code}
 	}
 	return v.foldHeld(o)
@@ -174,6 +199,16 @@ func (v *view) fence(o *Outcome) Code {
 	return Applied
 }
 
+// stored reports whether an outcome that leaves its message with the worker
+// is stored already: its commit's answer was lost.
+func (v *view) stored(o *Outcome) bool {
+	if o.Verb != Retry && o.Message.Kind != store.Release {
+		return false
+	}
+	m := v.message(o.Message.Seq)
+	return m.Tries != o.Message.Tries || m.Number != o.Message.Number
+}
+
 func (v *view) foldHeld(o *Outcome) Verdict {
 	m := *o.Message // the fold's own copy
 	switch o.Verb {
@@ -190,7 +225,7 @@ func (v *view) foldHeld(o *Outcome) Verdict {
 	case Internal:
 		v.internal(&m)
 	case Admit:
-		return v.admit(&m, o)
+		return v.admit(o)
 	case Readdress:
 		v.readdress(&m, o)
 	case Stage:

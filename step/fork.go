@@ -2,39 +2,63 @@ package step
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/millrace-go/millrace/store"
 )
 
-// nameForks gives each fork that a join of the step waits for the name of
-// that join's row, so that its children can be born with it.
+// nameForks gives each fork that a join of the step waits for the name that
+// its children are born with. It ends with a number, so that children of a
+// fork whose join has ended are none of the next join's of that name.
 func (v *view) nameForks(s *scopeOfStep, ds []Decision) {
 	for _, d := range ds {
-		j, ok := d.(Join)
-		if !ok || j.Fork == nil {
+		f, ok := d.(*Fork)
+		if !ok {
 			continue
+		}
+		if _, twice := s.forks[f]; twice {
+			panic(errInvalid{fmt.Errorf("task %s: a fork is decided twice", s.m.Task)})
 		}
 		if s.forks == nil {
 			s.forks = map[*Fork]string{}
 		}
-		if s.forks[j.Fork] != "" {
-			panic(errInvalid{fmt.Errorf("task %s: two joins over one fork", s.m.Task)})
-		}
-		name := j.Name
-		if name == "" {
-			name = "#" + store.Num(v.seq())
-		}
-		s.forks[j.Fork] = name
+		s.forks[f] = ""
 	}
+	for _, d := range ds {
+		if j, ok := d.(Join); ok && j.Fork != nil {
+			v.nameFork(s, &j)
+		}
+	}
+}
+
+func (v *view) nameFork(s *scopeOfStep, j *Join) {
+	name, ok := s.forks[j.Fork]
+	switch {
+	case !ok:
+		panic(errInvalid{fmt.Errorf("task %s: join over a fork that is not of the same step", s.m.Task)})
+	case name != "":
+		panic(errInvalid{fmt.Errorf("task %s: two joins over one fork", s.m.Task)})
+	case j.Scope != "":
+		panic(errInvalid{fmt.Errorf("task %s: join over a fork in wider scope %q", s.m.Task, j.Scope)})
+	}
+	s.forks[j.Fork] = j.Name + "#" + store.Num(v.seq())
+}
+
+// joinOf returns the name of the join that the children of a fork are for: the
+// author's, or the fork's own for a join without a name.
+func joinOf(fork string) string {
+	if name := fork[:max(strings.LastIndexByte(fork, '#'), 0)]; name != "" {
+		return name
+	}
+	return fork
 }
 
 // fork brings forth the children of a fork: at once, or chunk by chunk when
 // they were staged.
 func (v *view) fork(s *scopeOfStep, f *Fork) {
-	name := s.forks[f]
+	name, r := s.forks[f], s.target()
 	for i := range f.Sends {
-		send := f.Sends[i]
-		m := v.send(s.r, s.childID(), &send)
+		m := v.send(r, s.childID(), &f.Sends[i])
 		m.Join, m.Index = name, i
 		s.entry.sent(m)
 	}
@@ -45,23 +69,12 @@ func (v *view) fork(s *scopeOfStep, f *Fork) {
 		Kind: store.Release, ID: s.childID(), Scope: store.Num(s.m.Seq), Join: name, Index: len(f.Sends),
 		Number: int64(f.First), Staged: f.First + f.Chunks,
 	}
-	if s.r != nil {
-		rel.Run, rel.RunID = s.r.Key, s.r.ID
-		s.r.Open++
+	if r != nil {
+		rel.Run, rel.RunID = r.Key, r.ID
+		r.Open++
 	}
 	s.entry.More += f.Staged
 	v.internalMessage(rel)
-}
-
-// stagedChunks counts the chunks that the decisions use.
-func stagedChunks(ds []Decision) int {
-	n := 0
-	for _, d := range ds {
-		if f, ok := d.(*Fork); ok && f.Chunks > 0 {
-			n = max(n, f.First+f.Chunks)
-		}
-	}
-	return n
 }
 
 // stage puts a chunk of a fork aside, where nobody sees it before the step's
@@ -73,24 +86,32 @@ func (v *view) stage(m *store.Message, o *Outcome) {
 	v.putMessage(m)
 }
 
-// dropChunks deletes what an execution of m staged and its outcome does not
+// dropChunks deletes what executions of m staged, but for what the decisions
 // use.
-func (v *view) dropChunks(m *store.Message, used int) {
+func (v *view) dropChunks(m *store.Message, used []Decision) {
 	if m.Kind != store.Task {
 		return
 	}
-	for i := used; i < m.Staged; i++ {
-		v.delete(store.Chunk, store.Num(m.Seq), store.Num(int64(i)))
+	for i := range m.Staged {
+		if !uses(used, i) {
+			v.delete(store.Chunk, store.Num(m.Seq), store.Num(int64(i)))
+		}
 	}
+}
+
+func uses(ds []Decision, chunk int) bool {
+	for _, d := range ds {
+		if f, ok := d.(*Fork); ok && chunk >= f.First && chunk < f.First+f.Chunks {
+			return true
+		}
+	}
+	return false
 }
 
 // releaseChunk hands out one chunk of a staged fork, and goes on to the next
 // in a commit of its own.
 func (v *view) releaseChunk(m *store.Message) {
-	var r *runView
-	if m.Run != 0 {
-		r = v.run(m.Run)
-	}
+	r := v.runOf(m)
 	chunk := get[ChunkRow](v, store.Chunk, m.Scope, store.Num(m.Number))
 	if chunk == nil {
 		panic(errDamaged{fmt.Errorf("%w: chunk %d of a fork of run %s is missing", store.ErrCorrupt, m.Number, m.RunID)})
@@ -99,7 +120,7 @@ func (v *view) releaseChunk(m *store.Message) {
 	entry := &Entry{Kind: "released", Message: m.ID}
 	if m.Run == 0 || (r != nil && !r.Status.Stopped()) {
 		for i := range chunk.Sends {
-			child := v.send(r, ChildID(m.ID, m.Index+i), &chunk.Sends[i])
+			child := v.sendLater(r, ChildID(m.ID, m.Index+i), &chunk.Sends[i])
 			child.Join, child.Index = m.Join, m.Index+i
 		}
 		entry.More = len(chunk.Sends)
@@ -109,8 +130,7 @@ func (v *view) releaseChunk(m *store.Message) {
 	if m.Number < int64(m.Staged) {
 		v.hand(m)
 	} else {
-		v.deleteMessage(m.Seq)
-		v.counts.Done++
+		v.end(m)
 		if r != nil {
 			r.Open--
 		}
@@ -122,8 +142,9 @@ func (v *view) releaseChunk(m *store.Message) {
 
 // arrive tells the join over a fork that one of its children has ended.
 func (v *view) arrive(r *runView, m *store.Message, result ResultRow) {
-	old := get[JoinRow](v, store.Join, Owner(r.Key, ""), m.Join)
-	if old == nil || r.Status.Stopped() {
+	name := joinOf(m.Join)
+	old := get[JoinRow](v, store.Join, Owner(r.Key, ""), name)
+	if old == nil || old.Fork != m.Join || r.Status.Stopped() {
 		return
 	}
 	row := *old
@@ -136,9 +157,9 @@ func (v *view) arrive(r *runView, m *store.Message, result ResultRow) {
 		v.put(store.Result, ResultOwner(r.Key, m.Join), store.Num(int64(m.Index)), &result)
 	}
 	if row.Rule.Fulfilled(&row.Progress) {
-		v.closeJoin(r.Key, "", m.Join, &row)
-		v.fire("", &row, m.Join, row.Then, false)
+		v.closeJoin(r.Key, "", name, &row)
+		v.fire("", &row, row.Then, false)
 		return
 	}
-	v.put(store.Join, Owner(r.Key, ""), m.Join, &row)
+	v.put(store.Join, Owner(r.Key, ""), name, &row)
 }

@@ -3,7 +3,6 @@ package step
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/millrace-go/millrace/store"
@@ -133,98 +132,4 @@ func chain(head [32]byte, body []byte) [32]byte {
 // PageRow is a full page of a run's history.
 type PageRow struct {
 	Entries []byte `cbor:"1,keyasint"` // each: its length as a uvarint, the entry, its hash
-}
-
-// ErrHistory says that a run's history was tampered with, or damaged.
-var ErrHistory = errors.New("history does not verify")
-
-// Verify walks a run's history, the pages in their order and then the tail,
-// and checks each entry against the chain of hashes and the head that the
-// run's row keeps. It returns the entries up to where the chain breaks. The
-// error wraps ErrHistory and says at which entry.
-func Verify(r *store.Run, pages []PageRow) ([]Entry, error) {
-	var (
-		entries []Entry
-		head    [32]byte
-		err     error
-	)
-	if len(pages) != r.Pages {
-		return nil, fmt.Errorf("%w: run %s has %d pages, %d are there", ErrHistory, r.ID, r.Pages, len(pages))
-	}
-	for _, p := range pages {
-		if entries, head, err = walk(p.Entries, entries, head); err != nil {
-			return entries, fmt.Errorf("run %s: %w", r.ID, err)
-		}
-	}
-	if entries, head, err = walk(r.Tail, entries, head); err != nil {
-		return entries, fmt.Errorf("run %s: %w", r.ID, err)
-	}
-	if len(entries) != r.Entries || head != r.Head {
-		return entries, fmt.Errorf("%w: run %s has %d entries, and its head says %d", ErrHistory, r.ID, len(entries), r.Entries)
-	}
-	return entries, nil
-}
-
-func walk(b []byte, entries []Entry, head [32]byte) ([]Entry, [32]byte, error) {
-	for len(b) > 0 {
-		n, used := binary.Uvarint(b)
-		if used <= 0 || n > uint64(len(b)) || len(b) < used+int(n)+len(head) {
-			return entries, head, fmt.Errorf("%w: entry %d is cut off", ErrHistory, len(entries))
-		}
-		body, rest := b[used:used+int(n)], b[used+int(n):]
-		head = chain(head, body)
-		if [32]byte(rest[:len(head)]) != head {
-			return entries, head, fmt.Errorf("%w: entry %d does not follow from the one before", ErrHistory, len(entries))
-		}
-		var e Entry
-		if err := store.Unmarshal(body, &e); err != nil {
-			return entries, head, fmt.Errorf("%w: entry %d: %w", ErrHistory, len(entries), err)
-		}
-		entries = append(entries, e)
-		b = rest[len(head):]
-	}
-	return entries, head, nil
-}
-
-// Replay yields from a history what the run's row says of the run: its
-// status, counts, state, result and error. Only the fields that the history
-// determines are set.
-func Replay(entries []Entry) (store.Run, error) {
-	r := store.Run{Status: store.Running, Entries: len(entries)}
-	for i := range entries {
-		e := &entries[i]
-		r.Open += e.Open
-		r.Waiting += e.Waiting
-		r.Dead += e.Dead
-		r.Undos += e.Undos
-		r.Updated = e.At
-		if i == 0 {
-			r.Started = e.At
-		}
-		if e.Revision > 0 {
-			r.State, r.Revision = e.State, e.Revision
-		}
-		if e.Reason != "" {
-			r.Error = e.Reason
-		}
-		if err := replayStatus(&r, e); err != nil {
-			return r, fmt.Errorf("%w: entry %d: %w", ErrHistory, i, err)
-		}
-	}
-	return r, nil
-}
-
-func replayStatus(r *store.Run, e *Entry) error {
-	if e.Status == "" {
-		return nil
-	}
-	s, err := store.ParseStatus(e.Status)
-	if err != nil {
-		return err
-	}
-	r.Status = s
-	if s.Closed() {
-		r.Ended, r.Result = e.At, e.Result
-	}
-	return nil
 }

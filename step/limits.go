@@ -42,6 +42,19 @@ func (l Limits) Check(o *Outcome) error {
 			return err
 		}
 	}
+	if s := o.Source; s != nil {
+		if err := errors.Join(l.name("consumer", s.Consumer), l.name("message id", s.ID)); err != nil {
+			return err
+		}
+	}
+	if a := o.Abort; a != nil {
+		if err := errors.Join(l.name("run id", a.RunID), l.text("reason", a.Reason)); err != nil {
+			return err
+		}
+	}
+	if err := l.optional("exclusive key", o.Key); err != nil {
+		return err
+	}
 	for i := range o.Sends {
 		if err := l.send(&o.Sends[i]); err != nil {
 			return err
@@ -88,6 +101,8 @@ func (l Limits) decision(d Decision) error {
 		return l.data("returned value", d.Data)
 	case Finish:
 		return l.data("result", d.Result)
+	case Fail:
+		return l.text("reason", d.Reason)
 	}
 	return nil
 }
@@ -159,6 +174,13 @@ func (l Limits) meta(m map[string]string) error {
 func (l Limits) data(what string, b []byte) error {
 	if len(b) > l.Payload {
 		return fmt.Errorf("%w: %s has %d bytes, limit %d", ErrTooLarge, what, len(b), l.Payload)
+	}
+	return nil
+}
+
+func (l Limits) text(what, s string) error {
+	if len(s) > l.Payload {
+		return fmt.Errorf("%w: %s has %d bytes, limit %d", ErrTooLarge, what, len(s), l.Payload)
 	}
 	return nil
 }

@@ -1,59 +1,69 @@
 package step
 
 import (
-	"slices"
+	"fmt"
 
 	"github.com/millrace-go/millrace/store"
 )
 
-// lockPiece is how many waiters of a key are looked at in one commit.
+// lockPiece is how many waiters of a key are looked at first.
 const lockPiece = 64
 
 // admit gives a message its exclusive key, and finds, or creates, the
 // instance of the stateful saga that it is for. A message that must wait is
 // parked, visibly, until the key is free or the saga exists.
-func (v *view) admit(m *store.Message, o *Outcome) Verdict {
+func (v *view) admit(o *Outcome) Verdict {
+	lock := get[LockRow](v, store.Lock, lockOwner(o.Key), "")
+	has := lock != nil && lock.Running == o.Message.Seq
+	m := *o.Message
+	if has && o.Saga != "" { // it may be in its saga already, and the answer was lost
+		m = *v.message(m.Seq)
+	}
 	m.Key, m.Saga = o.Key, o.Saga
-	var lock LockRow
-	if row := get[LockRow](v, store.Lock, o.Key, ""); row != nil {
-		lock = *row
-	}
-	var r *runView
-	if o.Saga != "" {
-		r = v.runByID(o.Key)
-	}
-	free := lock.Running == 0 || lock.Running == m.Seq
-	if !free || !v.admissible(m, o, r) {
-		if lock.Running == m.Seq { // it is not to have it after all
-			lock.Running = 0
-			v.put(store.Lock, o.Key, "", &lock)
-		}
-		v.park(m, o)
+	v.checkSaga(o)
+	if lock != nil && !has || !v.admissible(o.Key, o.Saga, o.Starts) {
+		v.unlock(&m) // if it had the key, it is not to have it after all
+		v.park(&m, o)
 		return Verdict{Code: Blocked}
 	}
-	lock.Running = m.Seq
-	v.put(store.Lock, o.Key, "", &lock)
-	verdict := Verdict{Code: Applied, Message: m}
+	v.put(store.Lock, lockOwner(o.Key), "", &LockRow{Running: m.Seq})
+	verdict := Verdict{Code: Applied, Message: &m}
 	if o.Saga != "" {
-		verdict.Run = v.enter(m, o, r)
+		verdict.Run = v.enter(&m, o)
 	}
-	v.putMessage(m)
+	v.putMessage(&m)
 	return verdict
 }
 
-// admissible reports whether the saga takes the message: it exists, or the
-// message may create it. A saga exists from its first step's commit on.
-func (v *view) admissible(m *store.Message, o *Outcome, r *runView) bool {
-	switch {
-	case o.Saga == "":
-		return true
-	case r == nil || r.Revision == 0:
-		return o.Starts
+// lockOwner returns the owner of the rows of an exclusive key. No other owner
+// begins so: a key may read like the number of a run.
+func lockOwner(key string) string { return "=" + key }
+
+func (v *view) checkSaga(o *Outcome) {
+	if o.Saga == "" {
+		return
 	}
-	return !r.Status.Stopped()
+	if r := v.runByID(o.Key); r != nil && (!r.Saga || r.Name != o.Saga) {
+		panic(errInvalid{fmt.Errorf("run %s is not an instance of saga %s", o.Key, o.Saga)})
+	}
 }
 
-func (v *view) enter(m *store.Message, o *Outcome, r *runView) *store.Run {
+// admissible reports whether a message can have its key: outside any saga, or
+// if the saga takes it, since it exists or the message may create it. A saga
+// exists from its first step's commit on.
+func (v *view) admissible(key, saga string, starts bool) bool {
+	if saga == "" {
+		return true
+	}
+	r := v.runByID(key)
+	if r == nil {
+		return starts
+	}
+	return r.Name == saga && !r.Status.Stopped() && (starts || r.Revision > 0)
+}
+
+func (v *view) enter(m *store.Message, o *Outcome) *store.Run {
+	r := v.runByID(o.Key)
 	if r == nil {
 		r = v.newRun(o.Key, o.Saga)
 		r.Saga = true
@@ -70,14 +80,22 @@ func (v *view) enter(m *store.Message, o *Outcome, r *runView) *store.Run {
 func (v *view) park(m *store.Message, o *Outcome) {
 	m.Worker, m.Due = 0, store.Never
 	v.putMessage(m)
-	v.put(store.Waiter, o.Key, store.Num(m.Seq), &WaiterRow{Starts: o.Starts})
+	key := WaiterKey(m)
+	v.put(key.Kind, key.Owner, key.Name, &WaiterRow{Starts: o.Starts, Saga: o.Saga})
 }
 
 // forget takes a message that is gone out of the queue for its key.
 func (v *view) forget(m *store.Message) {
-	if m.Key != "" && m.Due == store.Never {
-		v.delete(store.Waiter, m.Key, store.Num(m.Seq))
+	if m.Key == "" || m.Due != store.Never {
+		return
 	}
+	key := WaiterKey(m)
+	v.delete(key.Kind, key.Owner, key.Name)
+}
+
+// WaiterKey names the row of a message that is parked for its exclusive key.
+func WaiterKey(m *store.Message) store.RowKey {
+	return store.RowKey{Kind: store.Waiter, Owner: lockOwner(m.Key), Name: store.Num(m.Seq)}
 }
 
 // unlock gives the exclusive key of a message that has ended, or that waits
@@ -86,48 +104,49 @@ func (v *view) unlock(m *store.Message) {
 	if m.Key == "" {
 		return
 	}
-	lock := get[LockRow](v, store.Lock, m.Key, "")
+	owner := lockOwner(m.Key)
+	lock := get[LockRow](v, store.Lock, owner, "")
 	if lock == nil || lock.Running != m.Seq {
 		return
 	}
-	next := v.nextWaiter(m)
+	next := v.nextWaiter(m.Key)
 	if next == nil {
-		v.delete(store.Lock, m.Key, "")
+		v.delete(store.Lock, owner, "")
 		return
 	}
-	v.delete(store.Waiter, m.Key, store.Num(next.Seq))
-	v.put(store.Lock, m.Key, "", &LockRow{Running: next.Seq})
+	v.delete(store.Waiter, owner, store.Num(next.Seq))
+	v.put(store.Lock, owner, "", &LockRow{Running: next.Seq})
 	woken := *next
 	woken.Due = 0
 	v.hand(&woken)
 }
 
-// nextWaiter returns who has waited longest for m's key and can be admitted.
-func (v *view) nextWaiter(m *store.Message) *store.Message {
-	keys, _ := v.list(store.Waiter, m.Key, lockPiece)
-	if m.Saga != "" {
-		r := v.runByID(m.Key)
-		if r == nil || r.Status.Stopped() {
+// nextWaiter returns who has waited longest for a key and can be admitted.
+func (v *view) nextWaiter(key string) *store.Message {
+	for limit := lockPiece; ; limit *= 8 {
+		waiters, more := v.list(store.Waiter, lockOwner(key), limit)
+		for _, row := range waiters {
+			w := listed[WaiterRow](v, row)
+			if !v.admissible(key, w.Saga, w.Starts) {
+				continue
+			}
+			seq, _ := store.ParseNum(row.Name)
+			if m := v.message(seq); m != nil {
+				return m
+			}
+			v.delete(row.Kind, row.Owner, row.Name) // nobody waits there any more
+		}
+		if !more {
 			return nil
 		}
-		if r.Revision == 0 {
-			keys = slices.DeleteFunc(keys, func(k store.RowKey) bool { return !listed[WaiterRow](v, k).Starts })
-		}
 	}
-	for _, key := range keys {
-		seq, _ := store.ParseNum(key.Name)
-		if w := v.message(seq); w != nil && seq != m.Seq {
-			return w
-		}
-	}
-	return nil
 }
 
 // readdress ends a message of a run that turns out to be for a stateful saga,
 // and sends what it carries to that saga, which is a run of its own.
 func (v *view) readdress(m *store.Message, o *Outcome) {
-	v.deleteMessage(m.Seq)
-	v.counts.Done++
+	v.end(m)
+	v.dropChunks(m, nil)
 	send := Send{Task: m.Task, Topic: m.Topic, Payload: m.Payload, Meta: m.Meta, Priority: m.Priority, Key: o.Key, Away: true}
 	child := v.send(nil, ChildID(m.ID, 0), &send)
 	child.Saga, child.Joined = o.Saga, m.Joined

@@ -29,6 +29,7 @@ type JoinRow struct {
 	Remote   string         `cbor:"10,keyasint,omitempty"` // the join itself is in this wider scope
 	Only     bool           `cbor:"11,keyasint,omitempty"` // OnlyAfter
 	Stub     string         `cbor:"12,keyasint,omitempty"` // in a wider scope: name of the run's row that stands for it
+	Fork     string         `cbor:"13,keyasint,omitempty"` // Join of the children of its fork; owns their results
 }
 
 // UndoRow is a registered undo.
@@ -55,6 +56,12 @@ type DeadRow struct {
 	Open    bool          `cbor:"4,keyasint,omitempty"` // its run waits for it
 }
 
+// Holds reports whether a run waits for its dead letter. A run that fails waits
+// only for those of its undos.
+func (d *DeadRow) Holds(r *store.Run) bool {
+	return d.Open && (d.Message.Undo > 0 || !r.Status.Stopped())
+}
+
 // LockRow is an exclusive key that a message has.
 type LockRow struct {
 	Running int64 `cbor:"1,keyasint,omitempty"`
@@ -62,7 +69,8 @@ type LockRow struct {
 
 // WaiterRow is a message that waits for an exclusive key.
 type WaiterRow struct {
-	Starts bool `cbor:"1,keyasint,omitempty"`
+	Starts bool   `cbor:"1,keyasint,omitempty"`
+	Saga   string `cbor:"2,keyasint,omitempty"`
 }
 
 // ChunkRow is a staged part of a fork.

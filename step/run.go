@@ -131,8 +131,10 @@ func (v *view) close(r *runView, s store.Status) {
 	v.res.Ended = append(v.res.Ended, &r.Run)
 }
 
-// stop drops what a run has open that was not begun.
+// stop drops what a run has open that was not begun. It does not wait for its
+// dead letters any more, but for those of its undos that are to come.
 func (v *view) stop(r *runView) {
+	r.Open, r.Dead = r.Open-r.Dead, 0
 	if r.Open == 0 {
 		return
 	}
@@ -150,33 +152,33 @@ func (v *view) sweep(r *runView) {
 		v.sweepMessage(r, m)
 	}
 	if moreJoins || moreFree {
-		v.internalMessage(store.Message{Kind: store.Sweep, ID: ChildID(r.ID, r.Entries), Run: r.Key, RunID: r.ID})
+		id := join(prefix(r.Started), "sweep", r.ID, r.Entries)
+		v.internalMessage(store.Message{Kind: store.Sweep, ID: id, Run: r.Key, RunID: r.ID})
 	}
 }
 
 // sweepMessage drops a message that was not begun. What ends by itself stays:
-// a Release hands out nothing more, an undo has its turn.
+// a Release hands out nothing more, a Tick goes with its join, an undo has its
+// turn.
 func (v *view) sweepMessage(r *runView, m *store.Message) {
-	switch {
-	case m.Kind == store.Task && m.Undo == 0:
-		v.cancel(m)
-		v.unlock(m)
-		v.forget(m)
-		r.dropped = append(r.dropped, m.ID)
-		if m.Scope != "" {
-			v.dropStub(r, m.Join)
-		} else {
-			r.Open--
-		}
-	case m.Kind == store.Tick:
-		v.cancel(m)
+	if m.Kind != store.Task || m.Undo > 0 {
+		return
 	}
+	v.withdraw(m)
+	r.dropped = append(r.dropped, m.ID)
+	r.Open--
+}
+
+// withdraw takes a free message away.
+func (v *view) withdraw(m *store.Message) {
+	v.cancel(m)
+	v.unlock(m)
+	v.forget(m)
 }
 
 // sweepOn goes on with what one commit was too small for.
 func (v *view) sweepOn(m *store.Message) {
-	v.deleteMessage(m.Seq)
-	v.counts.Done++
+	v.end(m)
 	r := v.run(m.Run)
 	if r == nil {
 		return
@@ -240,7 +242,7 @@ func (v *view) unwind(r *runView, e *Entry) {
 	if row == nil {
 		panic(errDamaged{fmt.Errorf("%w: undo %d of run %s is missing", store.ErrCorrupt, r.Undos, r.ID)})
 	}
-	m := v.send(r, ChildID(row.ID, 0), &row.Send)
+	m := v.sendLater(r, ChildID(row.ID, 0), &row.Send)
 	m.Undo = r.Undos
 	e.sent(m)
 }
@@ -255,8 +257,7 @@ func (v *view) cancelNamed(s *scopeOfStep, d Cancel) {
 	m := v.named(s.r.Key, d.Name)
 	switch {
 	case m != nil && m.Worker == 0:
-		v.cancel(m)
-		v.forget(m)
+		v.withdraw(m)
 		s.r.Open--
 	case m == nil && v.cancelJoin(s, d.Name):
 	default:
@@ -281,6 +282,8 @@ func (v *view) moveNamed(s *scopeOfStep, d Move) {
 		v.tooLate(s, d.Name, d.Late)
 		return
 	}
+	v.forget(m)
+	v.unlock(m)
 	moved := *m
 	moved.Due = v.due(d.At, d.After.Microseconds())
 	v.hand(&moved)
@@ -290,6 +293,6 @@ func (v *view) moveNamed(s *scopeOfStep, d Move) {
 func (v *view) tooLate(s *scopeOfStep, name string, alternative *Send) {
 	s.entry.Missed = append(s.entry.Missed, name)
 	if alternative != nil {
-		s.entry.sent(v.send(s.r, s.childID(), alternative))
+		s.entry.sent(v.send(s.target(), s.childID(), alternative))
 	}
 }

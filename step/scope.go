@@ -6,21 +6,23 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+// delistTries is how often, a minute apart, a join that is to be taken out of
+// a wider scope is looked for.
+const delistTries = 3
+
 // Wider scopes are aggregates of their own: what concerns one travels there
 // as an internal message, so that a commit of a run locks no other run.
 
 // emitWide is an event that has reached its scope.
 func (v *view) emitWide(m *store.Message) {
-	v.deleteMessage(m.Seq)
-	v.counts.Done++
+	v.end(m)
 	v.touchFrom(m, 0)
 	v.publish(0, m.Scope, m.Task, m.Payload)
 }
 
 // enlist is a join that has reached its scope.
 func (v *view) enlist(m *store.Message) {
-	v.deleteMessage(m.Seq)
-	v.counts.Done++
+	v.end(m)
 	row := new(JoinRow)
 	if err := store.Unmarshal(m.Payload, row); err != nil {
 		panic(errDamaged{err})
@@ -29,31 +31,64 @@ func (v *view) enlist(m *store.Message) {
 	v.placeJoin(0, m.Scope, m.Join, row)
 }
 
-// delist takes a join out of a scope since its run ended; or, without a
-// scope, a stub out of its run since the join ended without a message. A join
-// that is still on its way is waited for.
+// endedJoin is what a run is told of its join that has ended in a wider scope.
+type endedJoin struct {
+	ID      string `cbor:"1,keyasint,omitempty"` // of the join
+	Message string `cbor:"2,keyasint,omitempty"` // id of what it sends; empty: nothing
+	Send    Send   `cbor:"3,keyasint,omitempty"`
+}
+
+// tellRun tells a run that its join has ended in a wider scope. The run itself
+// sends the join's message: until then it can still cancel the join.
+func (v *view) tellRun(row *JoinRow, e *endedJoin) {
+	v.internalMessage(store.Message{
+		Kind: store.Delist, ID: ChildID(row.ID, 4), Run: row.Run, RunID: row.RunID, Join: row.Stub, Payload: v.encode(e),
+	})
+}
+
+// delist takes a join out of a scope since its run has cancelled it, or was
+// closed; or, without a scope, a stub out of its run, since the join ended.
 func (v *view) delist(m *store.Message) {
 	if m.Scope == "" {
-		v.deleteMessage(m.Seq)
-		v.counts.Done++
-		if r := v.run(m.Run); r != nil {
-			v.dropStub(r, m.Join)
-			v.settle(r, &Entry{Kind: "deadline", Message: m.ID})
-		}
+		v.delistStub(m)
 		return
 	}
 	row := get[JoinRow](v, store.Join, Owner(0, m.Scope), m.Join)
-	if row == nil && m.Attempt < 3 {
-		m.Attempt++
+	if row == nil && m.Number < delistTries { // it may be on its way still
+		m.Number++
 		m.Due = v.now().Add(time.Minute)
 		v.hand(m)
 		return
 	}
-	v.deleteMessage(m.Seq)
-	v.counts.Done++
+	v.end(m)
 	if row != nil {
 		v.closeJoin(0, m.Scope, m.Join, row)
 	}
+}
+
+func (v *view) delistStub(m *store.Message) {
+	v.end(m)
+	e := new(endedJoin)
+	if err := store.Unmarshal(m.Payload, e); err != nil {
+		panic(errDamaged{err})
+	}
+	r := v.run(m.Run)
+	if r == nil || r.Status.Stopped() {
+		return
+	}
+	stub := get[JoinRow](v, store.Join, Owner(r.Key, ""), m.Join)
+	if stub == nil || stub.ID != e.ID {
+		return
+	}
+	v.dropStub(r, m.Join)
+	r.fired = append(r.fired, m.Join)
+	entry := &Entry{Kind: "joined", Message: m.ID}
+	if e.Message != "" {
+		joined := v.sendLater(r, e.Message, &e.Send)
+		joined.Joined = true
+		entry.sent(joined)
+	}
+	v.settle(r, entry)
 }
 
 // touch notes that a scope was used, and how many joins are open in it.
@@ -99,6 +134,5 @@ func (v *view) expire(m *store.Message) {
 		return
 	}
 	v.delete(store.Scope, Owner(0, m.Scope), "")
-	v.deleteMessage(m.Seq)
-	v.counts.Done++
+	v.end(m)
 }

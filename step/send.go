@@ -21,6 +21,15 @@ func (s *scopeOfStep) childID() string {
 	return ChildID(s.m.ID, s.n)
 }
 
+// target is the run that the step's sends belong to. A failing run takes no
+// new steps, so what an undo sends belongs to none.
+func (s *scopeOfStep) target() *runView {
+	if s.m.Undo > 0 {
+		return nil
+	}
+	return s.r
+}
+
 // due turns a send's times into a due time: 0 when it is due already.
 func (v *view) due(at store.Instant, after int64) store.Instant {
 	if after > 0 {
@@ -42,22 +51,33 @@ func (v *view) send(r *runView, id string, s *Send) *store.Message {
 	if m.Topic == "" {
 		m.Topic = Service(s.Task)
 	}
-	if r != nil && !s.Away {
-		m.Run, m.RunID = r.Key, r.ID
-		r.Open++
-		v.uniqueName(r, m)
+	if r == nil || s.Away { // names are those of a run
+		m.Name = ""
+		v.bear(m)
+		return m
 	}
+	if v.taken(r, m.Name) {
+		panic(errInvalid{fmt.Errorf("run %s: timer or join %q is open already", r.ID, m.Name)})
+	}
+	m.Run, m.RunID = r.Key, r.ID
+	r.Open++
 	v.bear(m)
 	return m
 }
 
-func (v *view) uniqueName(r *runView, m *store.Message) {
-	if m.Name == "" {
-		return
+// sendLater is send for what an earlier step has decided: should its name be
+// taken by now, it goes without.
+func (v *view) sendLater(r *runView, id string, s *Send) *store.Message {
+	later := *s
+	if r != nil && !s.Away && v.taken(r, s.Name) {
+		later.Name = ""
 	}
-	if v.named(r.Key, m.Name) != nil || get[JoinRow](v, store.Join, Owner(r.Key, ""), m.Name) != nil {
-		panic(errInvalid{fmt.Errorf("run %s: timer or join %q is open already", r.ID, m.Name)})
-	}
+	return v.send(r, id, &later)
+}
+
+// taken reports whether a timer or join of that name is open.
+func (v *view) taken(r *runView, name string) bool {
+	return name != "" && (v.named(r.Key, name) != nil || get[JoinRow](v, store.Join, Owner(r.Key, ""), name) != nil)
 }
 
 // bear puts a new message: held by the worker if it can run it at once.
@@ -94,33 +114,49 @@ func (v *view) internalMessage(m store.Message) *store.Message {
 // cancel takes an open message away.
 func (v *view) cancel(m *store.Message) {
 	v.deleteMessage(m.Seq)
-	v.dropChunks(m, 0)
+	v.clear(m)
 	v.counts.Cancelled++
+}
+
+// end takes away a message that was carried out.
+func (v *view) end(m *store.Message) {
+	v.deleteMessage(m.Seq)
+	v.clearAttempts(m)
+	v.counts.Done++
+}
+
+// clear deletes the rows of a message that has no effect any more.
+func (v *view) clear(m *store.Message) {
+	v.clearAttempts(m)
+	v.dropChunks(m, nil)
+}
+
+// clearAttempts deletes what is kept of a message's attempts and edits.
+func (v *view) clearAttempts(m *store.Message) {
+	for n := 1; n <= m.Tries; n++ {
+		v.delete(store.Attempt, m.ID, store.Num(int64(n)))
+		v.delete(store.Edit, m.ID, store.Num(int64(n)))
+	}
 }
 
 // done applies the decisions of a step that succeeded.
 func (v *view) done(m *store.Message, o *Outcome) {
-	v.deleteMessage(m.Seq)
-	v.counts.Done++
-	for n := 1; n <= m.Tries; n++ {
-		v.delete(store.Attempt, m.ID, store.Num(int64(n)))
+	v.end(m)
+	s := &scopeOfStep{
+		m: m, r: v.runOf(m), entry: &Entry{Kind: "step", Message: m.ID, Task: m.Task, Attempt: m.Attempt + 1},
 	}
-	s := &scopeOfStep{m: m, entry: &Entry{Kind: "step", Message: m.ID, Task: m.Task, Attempt: m.Attempt + 1}}
-	used := stagedChunks(o.Decisions)
-	if m.Run != 0 {
-		s.r = v.run(m.Run)
-	}
+	used := o.Decisions
 	switch {
 	case s.r == nil && m.Run != 0: // purged
-		used = 0
+		used = nil
 	case s.r == nil:
 		v.decideAll(s, o.Decisions)
 	case s.r.Status.Closed():
 		s.entry.Kind = "late"
-		used = 0
+		used = nil
 	case s.r.Status == store.Failing && m.Undo == 0:
 		v.decideUndos(s, o.Decisions)
-		used = 0
+		used = nil
 	default:
 		v.decideAll(s, o.Decisions)
 	}
@@ -142,10 +178,6 @@ func (s *scopeOfStep) returned() []byte {
 // leave takes an ended message out of what its run waits for, and tells the
 // join over the fork that it is a child of.
 func (v *view) leave(r *runView, m *store.Message, result ResultRow) {
-	if m.Scope != "" { // of a wider scope's join: its stub is what the run waits for
-		v.dropStub(r, m.Join)
-		return
-	}
 	r.Open--
 	if m.Undo > 0 && !result.Failed {
 		v.delete(store.Undo, Owner(r.Key, ""), store.Num(int64(m.Undo)))
@@ -192,8 +224,7 @@ func (v *view) decideUndos(s *scopeOfStep, ds []Decision) {
 func (v *view) decide(s *scopeOfStep, d Decision) {
 	switch d := d.(type) {
 	case Send:
-		d.Away = d.Away || s.m.Undo > 0 // a failing run takes no new steps
-		s.entry.sent(v.send(s.r, s.childID(), &d))
+		s.entry.sent(v.send(s.target(), s.childID(), &d))
 		return
 	case *Fork:
 		v.fork(s, d)
@@ -205,7 +236,18 @@ func (v *view) decide(s *scopeOfStep, d Decision) {
 	if s.r == nil {
 		panic(errInvalid{fmt.Errorf("task %s: %T needs a run, and message %s is a job outside any", s.m.Task, d, s.m.ID)})
 	}
+	if s.m.Undo > 0 {
+		v.checkUndo(s, d)
+	}
 	v.decideInRun(s, d)
+}
+
+// checkUndo refuses what would keep a failing run from its end.
+func (v *view) checkUndo(s *scopeOfStep, d Decision) {
+	switch d.(type) {
+	case Join, Undo:
+		panic(errInvalid{fmt.Errorf("run %s is failing: undo %s can't decide a %T", s.r.ID, s.m.Task, d)})
+	}
 }
 
 func (v *view) decideInRun(s *scopeOfStep, d Decision) {
