@@ -1,0 +1,77 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+func compare(x, y float64) int { return cmp.Compare(x, y) }
+
+// measured is what something cost.
+type measured struct {
+	elapsed       time.Duration
+	allocs, bytes uint64
+}
+
+// measure runs fn.
+func measure(fn func() error) (measured, error) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	begun := time.Now()
+	err := fn()
+	m := measured{elapsed: time.Since(begun)}
+	runtime.ReadMemStats(&after)
+	m.allocs, m.bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
+	return m, err
+}
+
+// line tells m for so many runs and steps.
+func (m measured) line(runs, steps int) line {
+	s := m.elapsed.Seconds()
+	return line{
+		RunsPerS: float64(runs) / s, StepsPerS: float64(steps) / s, Seconds: s,
+		AllocsPerStep: float64(m.allocs) / float64(steps), BytesPerStep: float64(m.bytes) / float64(steps),
+	}
+}
+
+// times sets the percentiles. It sorts d.
+func (l *line) times(d []time.Duration) {
+	slices.Sort(d)
+	l.P50, l.P99 = percentile(d, 50), percentile(d, 99)
+}
+
+// percentile returns what p percent of the times, which are sorted, do not
+// exceed, in milliseconds.
+func percentile(d []time.Duration, p int) float64 {
+	if len(d) == 0 {
+		return 0
+	}
+	i := (len(d)*p + 99) / 100
+	return float64(d[max(i, 1)-1].Nanoseconds()) / 1e6
+}
+
+// share has so many clients call fn for each number below n, and returns the
+// first error.
+func share(ctx context.Context, clients, n int, fn func(ctx context.Context, i int) error) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if err := fn(ctx, i); err != nil {
+					fail(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}
