@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -211,7 +212,10 @@ func (r *Router) supervise(ctx context.Context, wm *message.Router) error {
 	err := r.engine.Run(outer)
 	stop()
 	all.Wait()
-	if cause := context.Cause(outer); err == nil && ctx.Err() == nil && cause != nil {
+	switch cause := context.Cause(outer); {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return nil // it was told to stop before it had begun
+	case ctx.Err() == nil && cause != nil:
 		return cause
 	}
 	return err
@@ -220,7 +224,7 @@ func (r *Router) supervise(ctx context.Context, wm *message.Router) error {
 // compose builds the Watermill Router: a handler for each service, and one
 // for each plain topic.
 func (r *Router) compose() (*message.Router, error) {
-	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: r.cfg.Drain}, watermill.NewSlogLogger(r.cfg.Log))
+	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: r.cfg.Drain}, quiet(r.cfg.Log))
 	if err != nil {
 		return nil, err
 	}
@@ -248,6 +252,11 @@ func (r *Router) compose() (*message.Router, error) {
 		return nil, errors.New("no handler is bound; nothing to run")
 	}
 	return wm, nil
+}
+
+// quiet logs what Watermill's Router tells of its every start and end as Debug.
+func quiet(log *slog.Logger) watermill.LoggerAdapter {
+	return watermill.NewSlogLoggerWithLevelMapping(log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
 }
 
 // consumer drops what a handler without a publish topic returns.
