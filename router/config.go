@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,10 @@ type Config struct {
 	Concurrency int `koanf:"concurrency"`
 	// Timeout bounds each handler whose task sets none. Default: none.
 	Timeout time.Duration `koanf:"timeout"`
+	// UnknownFor is how long a message is retried whose task has no handler
+	// here, before it is a dead letter: the time that a rolling deploy may
+	// take. Default 10m.
+	UnknownFor time.Duration `koanf:"unknown_for"`
 	// Lease is how long this process keeps its messages without a heartbeat.
 	// Default 30s.
 	Lease time.Duration `koanf:"lease"`
@@ -62,7 +67,7 @@ type Config struct {
 	InboxRetention time.Duration `koanf:"inbox_retention"`
 
 	// Policy is the retry policy of tasks that set none. Default:
-	// step.DefaultPolicy.
+	// step.DefaultPolicy. Its UnknownFor, if set, is instead of the above.
 	Policy step.Policy `koanf:"-"`
 	// Codec encodes payloads. Default saga.JSON.
 	Codec saga.Codec `koanf:"-"`
@@ -82,66 +87,114 @@ const DefaultStore = "sqlite:millrace.db"
 const EnvPrefix = "MILLRACE_"
 
 // Load reads a Config from a YAML file (path "": none) and, over it, from the
-// environment. A key that Config does not have is an error.
+// environment. A key that Config does not have, or a value that does not fit,
+// is an error; it says in one line which and where.
 func Load(path string) (Config, error) {
-	k := koanf.New(".")
+	var c Config
 	if path != "" {
-		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		if err := c.fromFile(path); err != nil {
 			return Config{}, fmt.Errorf("config %s: %w", path, err)
 		}
 	}
-	var c Config
-	if err := unmarshal(k, &c); err != nil {
-		return Config{}, fmt.Errorf("config %s: %w", path, err)
-	}
-	if err := fromEnv(&c); err != nil {
-		return Config{}, err
+	if err := c.fromEnv(); err != nil {
+		return Config{}, fmt.Errorf("environment: %w", err)
 	}
 	return c, nil
 }
 
-func fromEnv(c *Config) error {
+func (c *Config) fromFile(path string) error {
+	k := koanf.New(".")
+	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		return oneLine(err)
+	}
+	return c.fill(k.Raw(), false, func(key string) string { return key })
+}
+
+func (c *Config) fromEnv() error {
 	k := koanf.New(".")
 	err := k.Load(env.Provider(".", env.Opt{
-		Prefix: EnvPrefix,
-		TransformFunc: func(name, value string) (string, any) {
-			return strings.ToLower(strings.TrimPrefix(name, EnvPrefix)), value
-		},
-		EnvironFunc: configEnv,
+		Prefix:        EnvPrefix,
+		TransformFunc: envKey,
 	}), nil)
-	if err == nil {
-		err = unmarshal(k, c)
+	if err != nil {
+		return oneLine(err)
+	}
+	return c.fill(k.Raw(), true, func(key string) string { return EnvPrefix + strings.ToUpper(key) })
+}
+
+// envKey turns the name of a variable into a key, or leaves it out: an empty
+// one is none, and MILLRACE_TEST_* and MILLRACE_TORTURE are for tests.
+func envKey(name, value string) (string, any) {
+	key := strings.TrimPrefix(name, EnvPrefix)
+	if value == "" || strings.HasPrefix(key, "TEST_") || strings.HasPrefix(key, "TORTURE") {
+		return "", nil
+	}
+	return strings.ToLower(key), value
+}
+
+// fill sets what values name. Errors call a key as spell has it.
+func (c *Config) fill(values map[string]any, texts bool, spell func(string) string) error {
+	var seen mapstructure.Metadata
+	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+		Result: c, TagName: "koanf", Metadata: &seen, WeaklyTypedInput: texts, DecodeHook: decodeValue,
+		MatchName: func(key, field string) bool { return key == field },
+	})
+	if err != nil {
+		return err
+	}
+	err = d.Decode(values)
+	if bad := (*mapstructure.DecodeError)(nil); errors.As(err, &bad) {
+		return fmt.Errorf("%s: %w", spell(bad.Name()), oneLine(bad.Unwrap()))
 	}
 	if err != nil {
-		return fmt.Errorf("environment %s*: %w", EnvPrefix, err)
+		return oneLine(err)
 	}
-	return nil
-}
-
-// configEnv leaves out MILLRACE_TEST_*, which is for tests.
-func configEnv() []string {
-	var out []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, EnvPrefix+"TEST_") && !strings.HasPrefix(e, EnvPrefix+"TORTURE") {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-func unmarshal(k *koanf.Koanf, c *Config) error {
-	err := k.UnmarshalWithConf("", c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result: c, TagName: "koanf", ErrorUnused: true, WeaklyTypedInput: true,
-		DecodeHook: mapstructure.StringToTimeDurationHookFunc(),
-	}})
-	return oneLine(err)
-}
-
-func oneLine(err error) error {
-	if err == nil {
+	if len(seen.Unused) == 0 {
 		return nil
 	}
-	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
+	known := append(seen.Keys, seen.Unset...)
+	return fmt.Errorf("unknown key %s; known are %s", spellAll(seen.Unused, spell), spellAll(known, spell))
+}
+
+func spellAll(keys []string, spell func(string) string) string {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = spell(key)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// decodeValue refuses numbers that would be taken for something else.
+func decodeValue(from, to reflect.Type, value any) (any, error) {
+	switch {
+	case to == reflect.TypeFor[time.Duration]():
+		text, ok := value.(string)
+		if !ok {
+			return nil, fmt.Errorf("%v is no duration; write it with its unit, such as 30s or 5m", value)
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no duration; write it with its unit, such as 30s or 5m", text)
+		}
+		return d, nil
+	case to.Kind() == reflect.Int && from.Kind() == reflect.Float64:
+		return nil, fmt.Errorf("%v is no whole number", value)
+	}
+	return value, nil
+}
+
+// oneLine puts the lines of an error behind each other. What has one line
+// stays as it is.
+func oneLine(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "\n") {
+		return err
+	}
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' })
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return errors.New(strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": "))
 }
 
 // check fills in defaults and reports what makes no sense.
@@ -161,16 +214,23 @@ func (c *Config) check() error {
 	if c.Clock == nil {
 		c.Clock = clockwork.NewRealClock()
 	}
-	for _, n := range []struct {
-		key string
-		bad bool
+	return c.checkSigns()
+}
+
+func (c *Config) checkSigns() error {
+	for _, f := range []struct {
+		key      string
+		negative bool
+		value    any
 	}{
-		{"concurrency", c.Concurrency < 0}, {"timeout", c.Timeout < 0}, {"lease", c.Lease < 0}, {"poll", c.Poll < 0},
-		{"drain", c.Drain < 0}, {"wait", c.Wait < 0}, {"payload_limit", c.PayloadLimit < 0}, {"hold", c.Hold < 0},
-		{"scope_retention", c.ScopeRetention < 0}, {"inbox_retention", c.InboxRetention < 0},
+		{"concurrency", c.Concurrency < 0, c.Concurrency}, {"timeout", c.Timeout < 0, c.Timeout},
+		{"unknown_for", c.UnknownFor < 0, c.UnknownFor}, {"lease", c.Lease < 0, c.Lease}, {"poll", c.Poll < 0, c.Poll},
+		{"drain", c.Drain < 0, c.Drain}, {"wait", c.Wait < 0, c.Wait}, {"payload_limit", c.PayloadLimit < 0, c.PayloadLimit},
+		{"hold", c.Hold < 0, c.Hold}, {"scope_retention", c.ScopeRetention < 0, c.ScopeRetention},
+		{"inbox_retention", c.InboxRetention < 0, c.InboxRetention},
 	} {
-		if n.bad {
-			return fmt.Errorf("config: %s is negative", n.key)
+		if f.negative {
+			return fmt.Errorf("config: %s is %v; it must not be negative", f.key, f.value)
 		}
 	}
 	return nil

@@ -35,6 +35,7 @@ type Router struct {
 
 	mu       sync.Mutex
 	tasks    map[string]saga.Binding
+	services map[string]bool // of the tasks
 	plain    []plainHandler
 	extra    []message.HandlerMiddleware
 	mistakes []error
@@ -57,7 +58,7 @@ func New(ctx context.Context, cfg Config) (*Router, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	r := &Router{cfg: cfg, tasks: map[string]saga.Binding{}, running: make(chan struct{})}
+	r := &Router{cfg: cfg, tasks: map[string]saga.Binding{}, services: map[string]bool{}, running: make(chan struct{})}
 	if err := r.openStore(ctx); err != nil {
 		return nil, err
 	}
@@ -130,6 +131,7 @@ func (r *Router) Bind(task string, b saga.Binding) {
 		r.mistakes = append(r.mistakes, err)
 	}
 	r.tasks[task] = b
+	r.services[step.Service(task)] = true
 }
 
 // AddHandler adds a plain Watermill handler: it gets the messages of a topic,
@@ -175,10 +177,10 @@ func (r *Router) Run(ctx context.Context) error {
 		r.mistakes = append(r.mistakes, errors.New("run was called twice"))
 	}
 	r.ran = true
-	err := errors.Join(r.mistakes...)
+	mistakes := r.mistakes
 	r.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("router: %w", oneLine(err))
+	if len(mistakes) > 0 {
+		return fmt.Errorf("router: %w", oneLine(errors.Join(mistakes...)))
 	}
 	wm, err := r.compose()
 	if err != nil {
@@ -231,15 +233,11 @@ func (r *Router) compose() (*message.Router, error) {
 	wm.AddMiddleware(middleware.Chain(r.engine, r.rules)...)
 	wm.AddMiddleware(r.extra...)
 	sub := native.NewSubscriber(r.engine, native.Config{Concurrency: r.cfg.Concurrency, Begun: true})
-	services := map[string]bool{}
-	for task := range r.tasks {
-		services[step.Service(task)] = true
-	}
-	for _, name := range slices.Sorted(maps.Keys(services)) {
+	for _, name := range slices.Sorted(maps.Keys(r.services)) {
 		wm.AddConsumerHandler(name, name, sub, r.dispatch)
 	}
 	for _, p := range r.plain {
-		if services[p.from] {
+		if r.services[p.from] {
 			return nil, fmt.Errorf("handler %s: topic %s is a service's", p.name, p.from)
 		}
 		if p.to == "" {
@@ -248,7 +246,7 @@ func (r *Router) compose() (*message.Router, error) {
 		}
 		wm.AddHandler(p.name, p.from, sub, p.to, native.NewPublisher(r.engine), p.fn)
 	}
-	if len(services)+len(r.plain) == 0 {
+	if len(r.services)+len(r.plain) == 0 {
 		return nil, errors.New("no handler is bound; nothing to run")
 	}
 	return wm, nil
@@ -283,6 +281,9 @@ func (r *Router) rules(m *store.Message) middleware.Rules {
 	if !b.Policy.IsZero() {
 		rules.Policy = b.Policy
 	}
+	if rules.Policy.UnknownFor == 0 {
+		rules.Policy.UnknownFor = r.cfg.UnknownFor
+	}
 	if b.Timeout != 0 {
 		rules.Timeout = b.Timeout
 	}
@@ -296,14 +297,46 @@ func (r *Router) keying(m *store.Message) (step.Keying, error) {
 	return step.Keying{}, nil
 }
 
-// Commit implements [saga.Host].
+// Commit implements [saga.Host]. A start of, or a job for, a task that has no
+// handler here although its service does is step.ErrUnknownTask, with nothing
+// written: whoever runs a service runs all of its tasks.
 func (r *Router) Commit(ctx context.Context, out *step.Outcome) (step.Verdict, error) {
+	if err := r.checkHandled(out); err != nil {
+		return step.Verdict{}, err
+	}
 	return r.engine.Commit(ctx, out)
 }
 
-// CommitTx implements [saga.Host]. It fails on a store without SQL.
+// CommitTx implements [saga.Host]. It fails on a store without SQL, and as
+// Commit does.
 func (r *Router) CommitTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (step.Verdict, error) {
+	if err := r.checkHandled(out); err != nil {
+		return step.Verdict{}, err
+	}
 	return r.engine.CommitTx(ctx, tx, out)
+}
+
+// checkHandled reports what this very program is to carry out and can't. What
+// other processes send is taken in all the same: they may be newer (M6).
+func (r *Router) checkHandled(out *step.Outcome) error {
+	if out.Start != nil {
+		return r.handled(out.Start.Task)
+	}
+	for i := range out.Sends {
+		if err := r.handled(out.Sends[i].Task); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Router) handled(task string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, bound := r.tasks[task]; bound || !r.services[step.Service(task)] {
+		return nil
+	}
+	return fmt.Errorf("%w: this program runs service %s, but binds no handler to %s (see saga.Handle)", step.ErrUnknownTask, step.Service(task), task)
 }
 
 // Ended implements [saga.Host].
