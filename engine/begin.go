@@ -22,9 +22,6 @@ func (e *Engine) heard(now store.Instant) {
 // Next blocks until a message of the topic is held by this worker and is to
 // be run, or ctx ends. The caller must Begin and End it.
 func (e *Engine) Next(ctx context.Context, topic string) (*store.Message, error) {
-	if !e.queues.hosts(topic) {
-		return nil, fmt.Errorf("engine: topic %q is not hosted", topic)
-	}
 	it, err := e.queues.next(ctx, topic)
 	return it.m, err
 }
@@ -38,7 +35,7 @@ func (e *Engine) Begin(ctx context.Context, m *store.Message) (context.Context, 
 	if e.cfg.Keyed != nil || m.Key != "" {
 		mine, err := e.admit(ctx, u)
 		if !mine {
-			e.queues.done(m.Seq)
+			e.queues.done(m)
 			return ctx, nil, step.ErrNotMine
 		}
 		if err != nil {
@@ -57,7 +54,10 @@ func (e *Engine) Begin(ctx context.Context, m *store.Message) (context.Context, 
 	}
 	u.Stage = func(ctx context.Context, chunk int, sends []step.Send) error { return e.stage(ctx, u, chunk, sends) }
 	ctx, cancel := context.WithCancel(step.WithUnit(ctx, u))
-	e.queues.guard(m.Seq, cancel)
+	if !e.queues.guard(m, cancel) {
+		cancel() // the lease was lost meanwhile
+		return ctx, nil, step.ErrNotMine
+	}
 	return ctx, u, nil
 }
 
@@ -109,7 +109,7 @@ func (e *Engine) stage(ctx context.Context, u *step.Unit, chunk int, sends []ste
 // has the message; store.ErrClosed or the like when the outcome could not be
 // stored, and the message will be run again.
 func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
-	defer e.queues.done(u.Message.Seq)
+	defer e.queues.done(u.Message)
 	ctx = context.WithoutCancel(ctx)
 	out := e.outcome(u, err)
 	if u.Tx != nil {
@@ -163,35 +163,26 @@ func (e *Engine) outcome(u *step.Unit, err error) *step.Outcome {
 // endTx makes the step's commit part of the handler's own transaction. When
 // that fails, the message is given back: either both happened or neither.
 func (e *Engine) endTx(ctx context.Context, u *step.Unit, out *step.Outcome) error {
-	db := e.store.(store.SQL)
-	res, err := e.apply(func(ctx context.Context, keys store.Keys, decide store.Decide) error {
-		if err := db.CommitTx(ctx, u.Tx, keys, decide); err != nil {
-			return err
-		}
-		return nil
-	}, []*step.Outcome{out})
-	if err == nil && res.Verdicts[0].Code == step.Applied {
+	f := e.fold([]*step.Outcome{out}, e.env())
+	err := e.store.(store.SQL).CommitTx(ctx, u.Tx, f.keys, f.decide)
+	if err == nil && f.res.Verdicts[0].Code == step.Applied {
 		if err = u.Tx.Commit(); err == nil {
-			e.deliver(res)
+			e.deliver(f.res)
 			return nil
 		}
-	} else {
-		_ = u.Tx.Rollback()
+		e.lost.raise()
 	}
-	e.lost.raise()
-	verdict := step.Verdict{}
-	if err == nil {
-		verdict = res.Verdicts[0]
+	_ = u.Tx.Rollback() // after a failed Commit it does nothing
+	switch {
+	case err != nil:
+		e.log.Warn("millrace: a step's own transaction failed; it will run again", "message", u.Message.ID, "task", u.Message.Task, "error", err)
+		out = &step.Outcome{Verb: step.Yield, Message: u.Message}
+	case f.res.Verdicts[0].Code == step.Invalid:
+		out = e.outcome(u, &step.PermanentError{Err: f.res.Verdicts[0].Err})
+	default:
+		return e.told(u, answer{verdict: f.res.Verdicts[0]})
 	}
-	if verdict.Code == step.Invalid {
-		reject := e.outcome(u, &step.PermanentError{Err: verdict.Err})
-		return e.told(u, e.commits.one(ctx, reject))
-	}
-	if err == nil {
-		return e.told(u, answer{verdict: verdict})
-	}
-	e.log.Warn("millrace: a step's own transaction failed; it will run again", "message", u.Message.ID, "task", u.Message.Task, "error", err)
-	return e.told(u, e.commits.one(ctx, &step.Outcome{Verb: step.Yield, Message: u.Message}))
+	return e.told(u, e.commits.one(ctx, out))
 }
 
 // Take makes a message from outside the store's own, held by this worker, and
@@ -218,7 +209,7 @@ func (e *Engine) Take(ctx context.Context, consumer, id string, send step.Send) 
 // GiveBack frees a message that Next gave and that was not begun.
 func (e *Engine) GiveBack(ctx context.Context, m *store.Message) {
 	e.commits.one(context.WithoutCancel(ctx), &step.Outcome{Verb: step.Yield, Message: m})
-	e.queues.done(m.Seq)
+	e.queues.done(m)
 }
 
 // CommitTx is [Engine.Commit] inside the caller's own transaction: it takes
@@ -234,17 +225,12 @@ func (e *Engine) CommitTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (s
 	if out.Source != nil && out.Source.Retention == 0 {
 		out.Source.Retention = e.cfg.InboxRetention
 	}
-	var res *step.Result
 	env := e.env()
 	env.Worker, env.Room = 0, nil // whether tx commits is not known here: nothing is born held
-	err := db.CommitTx(ctx, tx, step.Reads([]*step.Outcome{out}, 0), func(snap *store.Snapshot) *store.Changes {
-		var changes *store.Changes
-		changes, res = step.Fold(snap, []*step.Outcome{out}, env)
-		return changes
-	})
-	if err != nil {
+	f := e.fold([]*step.Outcome{out}, env)
+	if err := db.CommitTx(ctx, tx, f.keys, f.decide); err != nil {
 		return step.Verdict{}, fmt.Errorf("commit in a transaction: %w", err)
 	}
 	e.Nudge()
-	return res.Verdicts[0], nil
+	return f.res.Verdicts[0], nil
 }

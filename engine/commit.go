@@ -43,45 +43,52 @@ func newCommitter(e *Engine) *committer { return &committer{e: e} }
 // one commits an outcome, however long the store is out of reach, until ctx
 // ends. The error is then the store's.
 func (c *committer) one(ctx context.Context, out *step.Outcome) answer {
-	return c.all(ctx, []*step.Outcome{out})[0]
+	r := newRequest(out)
+	c.submit(r)
+	c.await(ctx, r)
+	return c.insist(ctx, out, r.answer)
 }
 
 // all commits outcomes, in one batch where possible.
 func (c *committer) all(ctx context.Context, outs []*step.Outcome) []answer {
-	answers := make([]answer, len(outs))
-	open := make([]int, len(outs))
-	for i := range open {
-		open[i] = i
+	reqs := make([]*request, len(outs))
+	for i, out := range outs {
+		reqs[i] = newRequest(out)
 	}
-	alone := false
-	for try := 0; len(open) > 0; try++ {
-		reqs := make([]*request, len(open))
-		for i, n := range open {
-			reqs[i] = &request{out: outs[n], bytes: size(outs[n]), alone: alone, wake: make(chan struct{}, 1)}
-		}
-		c.submit(ctx, reqs)
-		var again []int
-		for i, n := range open {
-			answers[n] = settled(reqs[i].answer, outs[n], try)
-			if passing(answers[n].err) {
-				again = append(again, n)
-				alone = alone || !outage(answers[n].err)
-			}
-		}
-		if open = again; len(open) == 0 || !c.e.health.pause(ctx, try) {
-			break
-		}
+	c.submit(reqs...)
+	answers := make([]answer, len(outs))
+	for i, r := range reqs {
+		c.await(ctx, r)
+		answers[i] = c.insist(ctx, outs[i], r.answer)
 	}
 	return answers
 }
 
+// insist tries again while that may help. An outcome that failed although the
+// store can be reached goes alone: it must not take others down.
+func (c *committer) insist(ctx context.Context, out *step.Outcome, a answer) answer {
+	for try := 1; passing(a.err); try++ {
+		if !c.e.health.pause(ctx, try) {
+			return a
+		}
+		r := newRequest(out)
+		r.alone = !outage(a.err)
+		c.submit(r)
+		c.await(ctx, r)
+		a = settled(r.answer, out)
+	}
+	return a
+}
+
+func newRequest(out *step.Outcome) *request {
+	return &request{out: out, bytes: size(out), wake: make(chan struct{}, 1)}
+}
+
 // settled reads the answer to a call that was repeated since the answer to
 // the one before was lost: what is there already is then our own.
-func settled(a answer, o *step.Outcome, try int) answer {
-	if try == 0 || a.err != nil {
-		return a
-	}
+func settled(a answer, o *step.Outcome) answer {
 	switch {
+	case a.err != nil:
 	case o.Verb == step.Insert && a.verdict.Code == step.Existed,
 		o.Dead != nil && a.verdict.Code == step.Missing:
 		a.verdict.Code = step.Applied
@@ -101,19 +108,24 @@ func outage(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
 }
 
-// submit queues requests and blocks until each has its answer.
-func (c *committer) submit(ctx context.Context, reqs []*request) {
+// submit queues requests. Each must be awaited.
+func (c *committer) submit(reqs ...*request) {
+	if len(reqs) == 0 {
+		return
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.queue = append(c.queue, reqs...)
 	if !c.busy {
 		c.busy = true
-		reqs[0].lead = true
-		reqs[0].wake <- struct{}{}
+		c.queue[0].appoint()
 	}
-	c.mu.Unlock()
-	for _, r := range reqs {
-		c.await(ctx, r)
-	}
+}
+
+// appoint makes r's owner lead the next batch.
+func (r *request) appoint() {
+	r.lead = true
+	r.wake <- struct{}{}
 }
 
 // await blocks until r has its answer, leading a batch when it is r's turn.
@@ -156,24 +168,34 @@ func (c *committer) withdraw(r *request) bool {
 	return false
 }
 
-// leadBatch commits what is ready and passes the lead on.
+// leadBatch commits what is ready. The lead is passed on as soon as the store
+// can take the next batch, which may be before this one is durable.
 func (c *committer) leadBatch(leader *request) {
 	batch := c.take()
-	c.commit(batch)
-	c.mu.Lock()
-	if len(c.queue) == 0 {
-		c.busy = false
-	} else {
-		next := c.queue[0]
-		next.lead = true
-		next.wake <- struct{}{}
+	outs := make([]*step.Outcome, len(batch))
+	for i, r := range batch {
+		outs[i] = r.out
 	}
-	c.mu.Unlock()
-	for _, r := range batch {
+	res, err := c.e.apply(outs, c.passOn)
+	for i, r := range batch {
+		if r.err = err; err == nil {
+			r.verdict = res.Verdicts[i]
+		}
 		if r != leader {
 			r.wake <- struct{}{}
 		}
 	}
+}
+
+// passOn makes the first who waits the next leader.
+func (c *committer) passOn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		c.busy = false
+		return
+	}
+	c.queue[0].appoint()
 }
 
 func (c *committer) take() []*request {
@@ -198,43 +220,48 @@ func (c *committer) take() []*request {
 	return batch
 }
 
-// commit folds and stores a batch, and hands over what it brought forth. The
-// context is not any caller's: one must not end the commit of all.
-func (c *committer) commit(batch []*request) {
-	outs := make([]*step.Outcome, len(batch))
-	for i, r := range batch {
-		outs[i] = r.out
-	}
-	res, err := c.e.apply(func(ctx context.Context, keys store.Keys, decide store.Decide) error {
-		return c.e.store.Commit(ctx, keys, decide)
-	}, outs)
-	for i, r := range batch {
-		if err != nil {
-			r.err = err
-			continue
-		}
-		r.verdict = res.Verdicts[i]
-	}
-	if err == nil {
-		c.e.deliver(res)
-	}
+// folding is a fold on its way through a commit.
+type folding struct {
+	keys   store.Keys
+	decide store.Decide
+	res    *step.Result // of the last call of decide
 }
 
-// apply folds outcomes in one commit.
-func (e *Engine) apply(commit func(context.Context, store.Keys, store.Decide) error, outs []*step.Outcome) (*step.Result, error) {
-	env := e.env()
-	var res *step.Result
-	err := commit(context.Background(), step.Reads(outs, env.Worker), func(snap *store.Snapshot) *store.Changes {
+func (e *Engine) fold(outs []*step.Outcome, env step.Env) *folding {
+	f := &folding{keys: step.Reads(outs, env.Worker)}
+	f.decide = func(snap *store.Snapshot) *store.Changes {
 		var changes *store.Changes
-		changes, res = step.Fold(snap, outs, env)
+		changes, f.res = step.Fold(snap, outs, env)
 		return changes
-	})
+	}
+	return f
+}
+
+// apply commits outcomes, and hands over what that brought forth. applied is
+// called once the store can take another commit. The context is not any
+// caller's: one must not end the commit of all.
+func (e *Engine) apply(outs []*step.Outcome, applied func()) (*step.Result, error) {
+	f := e.fold(outs, e.env())
+	settle, err := e.commitAhead(context.Background(), f.keys, f.decide)
+	applied()
+	if err == nil && settle != nil {
+		err = settle()
+	}
 	e.health.note(err)
 	if err != nil {
 		e.lost.raise()
 		return nil, fmt.Errorf("commit: %w", err)
 	}
-	return res, nil
+	e.deliver(f.res)
+	return f.res, nil
+}
+
+// commitAhead commits by way of the store's pipeline, if it has one.
+func (e *Engine) commitAhead(ctx context.Context, keys store.Keys, decide store.Decide) (settle func() error, err error) {
+	if p, ok := e.store.(store.Pipelined); ok {
+		return p.CommitAhead(ctx, keys, decide)
+	}
+	return nil, e.store.Commit(ctx, keys, decide)
 }
 
 func (e *Engine) env() step.Env {

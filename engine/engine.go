@@ -98,7 +98,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg: cfg, store: cfg.Store, log: cfg.Log, clock: cfg.Clock, me: thisProcess(),
 		grab: newSignal(), lost: newSignal(),
 	}
-	e.queues = newQueues(cfg.Hold, cfg.HoldBytes, e.grab.raise)
+	e.queues = newQueues(cfg.Hold, cfg.HoldBytes, e.worker.Load, e.grab.raise, e.lost.raise)
 	e.queues.host(store.Internal, 1<<30)
 	e.commits = newCommitter(e)
 	e.health.log = cfg.Log
@@ -232,7 +232,7 @@ func (e *Engine) internalLoop(ctx context.Context) {
 // endInternal parks an internal message that can't be carried out: it is
 // tried again later, since a damaged row must not spin.
 func (e *Engine) endInternal(o *step.Outcome, res answer) {
-	defer e.queues.done(o.Message.Seq)
+	defer e.queues.done(o.Message)
 	if res.err == nil && res.verdict.Code == step.Invalid {
 		e.log.Error("millrace: internal message can't be carried out", "message", o.Message.ID, "kind", o.Message.Kind, "run", o.Message.RunID, "error", res.verdict.Err)
 		retry := &step.Outcome{

@@ -3,6 +3,7 @@ package engine
 import (
 	"container/heap"
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/millrace-go/millrace/step"
@@ -22,7 +23,9 @@ type item struct {
 type queues struct {
 	hold      int
 	holdBytes int
-	hungry    func() // called when a queue that was short of room has room again
+	hungry    func()       // called when a queue that was short of room has room again
+	stray     func()       // called when a message is held here that nobody here hosts
+	worker    func() int64 // key of the live worker: what another one holds is not taken in
 
 	mu      sync.Mutex
 	topics  map[string]*queue
@@ -51,9 +54,9 @@ type queue struct {
 	running int
 }
 
-func newQueues(hold, holdBytes int, hungry func()) *queues {
+func newQueues(hold, holdBytes int, worker func() int64, hungry, stray func()) *queues {
 	return &queues{
-		hold: hold, holdBytes: holdBytes, hungry: hungry,
+		hold: hold, holdBytes: holdBytes, worker: worker, hungry: hungry, stray: stray,
 		topics: map[string]*queue{}, inside: map[int64]*resident{},
 	}
 }
@@ -124,7 +127,7 @@ func (q *queues) hosts(topic string) bool {
 }
 
 // push takes in held messages; those that are in memory already stay as they
-// are.
+// are, and those of a worker that was closed meanwhile are not taken in.
 func (q *queues) push(ms []*store.Message, verb func(*store.Message) step.Verb) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,11 +137,15 @@ func (q *queues) push(ms []*store.Message, verb func(*store.Message) step.Verb) 
 }
 
 func (q *queues) pushOne(m *store.Message, verb step.Verb) {
+	if m.Worker != q.worker() {
+		return
+	}
 	q.order++
 	it := item{m, verb, q.order}
 	t := q.topicOf(it)
 	if t == nil {
-		return // held for a topic that is not hosted: reconciliation gives it back
+		q.stray() // reconciliation gives it back
+		return
 	}
 	switch r := q.inside[m.Seq]; {
 	case r == nil:
@@ -169,6 +176,9 @@ func (q *queues) nextBatch(ctx context.Context, topic string, most int) ([]item,
 	q.mu.Lock()
 	t := q.topics[topic]
 	q.mu.Unlock()
+	if t == nil {
+		return nil, fmt.Errorf("engine: topic %q is not hosted", topic)
+	}
 	for {
 		if items := q.tryNext(t, topic, most); len(items) > 0 {
 			return items, nil
@@ -197,19 +207,25 @@ func (q *queues) tryNext(t *queue, topic string, most int) []item {
 	if len(t.items) > 0 && t.running < t.limit {
 		t.ready.raise()
 	}
+	q.feed(t)
+	return out
+}
+
+// feed asks for more once a queue that was short of room is half empty.
+func (q *queues) feed(t *queue) {
 	if t.starved && len(t.items) <= q.hold/2 {
 		t.starved = false
 		q.hungry()
 	}
-	return out
 }
 
 // done takes a message out of memory; one that was handed over once more
-// while it was being carried out is queued again.
-func (q *queues) done(seq int64) {
+// while it was being carried out is queued again. It does nothing when m was
+// forgotten: the message may be here anew, held by the worker's successor.
+func (q *queues) done(m *store.Message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r := q.inside[seq]
+	r := q.resident(m)
 	if r == nil {
 		return
 	}
@@ -218,14 +234,26 @@ func (q *queues) done(seq int64) {
 		r.cancel()
 	}
 	if r.next == nil {
-		delete(q.inside, seq)
+		delete(q.inside, m.Seq)
 		return
 	}
 	it := *r.next
-	r.m, r.next, r.cancel = it.m, nil, nil
-	if t := q.topicOf(it); t != nil {
-		q.enqueue(t, it)
+	t := q.topicOf(it)
+	if t == nil {
+		delete(q.inside, m.Seq)
+		q.stray()
+		return
 	}
+	r.m, r.next, r.cancel = it.m, nil, nil
+	q.enqueue(t, it)
+}
+
+// resident returns what is in memory of m, as its worker holds it, or nil.
+func (q *queues) resident(m *store.Message) *resident {
+	if r := q.inside[m.Seq]; r != nil && r.m.Worker == m.Worker {
+		return r
+	}
+	return nil
 }
 
 func (q *queues) topicOf(it item) *queue {
@@ -275,13 +303,17 @@ func (q *queues) idle() <-chan struct{} {
 	return ch
 }
 
-// guard remembers how to cancel the handler of a running message.
-func (q *queues) guard(seq int64, cancel context.CancelFunc) {
+// guard remembers how to cancel the handler of a running message. It reports
+// false when the message was forgotten: no handler is to be entered for it.
+func (q *queues) guard(m *store.Message, cancel context.CancelFunc) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if r := q.inside[seq]; r != nil {
-		r.cancel = cancel
+	r := q.resident(m)
+	if r == nil {
+		return false
 	}
+	r.cancel = cancel
+	return true
 }
 
 // abandon cancels what runs and returns how many that were.
@@ -311,6 +343,10 @@ func (q *queues) close() {
 func (q *queues) takeAll() []item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.empty()
+}
+
+func (q *queues) empty() []item {
 	var out []item
 	for _, t := range q.topics {
 		out = append(out, t.items...)
@@ -326,9 +362,9 @@ func (q *queues) takeAll() []item {
 
 // forget drops everything, running handlers too: the lease was lost.
 func (q *queues) forget() {
-	q.takeAll()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.empty()
 	for seq, r := range q.inside {
 		if r.cancel != nil {
 			r.cancel()
@@ -391,6 +427,7 @@ func (q *queues) moveTo(internal, t *queue, stopped map[int64]bool) {
 	clear(t.items[len(kept):])
 	t.items = kept
 	heap.Init(&t.items)
+	q.feed(t)
 }
 
 type itemHeap []item

@@ -60,6 +60,18 @@ type SQL interface {
 	CommitTx(ctx context.Context, tx *sql.Tx, keys Keys, decide Decide) error
 }
 
+// Pipelined is a store that applies a commit faster than it makes it durable:
+// the next one can be decided and applied meanwhile.
+type Pipelined interface {
+	Store
+
+	// CommitAhead is Commit, but returns as soon as the changes are applied
+	// and later commits see them. With a nil error, settle blocks until they
+	// are durable, and all that was applied before them; its error is
+	// ErrUnknown. settle is nil when nothing was written.
+	CommitAhead(ctx context.Context, keys Keys, decide Decide) (settle func() error, err error)
+}
+
 // Migrator is a store with a schema.
 type Migrator interface {
 	// Migrate brings the schema to the newest version that the program
