@@ -270,4 +270,8 @@ type Options struct {
 	// NoMigrate refuses a database whose schema is missing or old, with
 	// ErrSchema, instead of migrating it at opening.
 	NoMigrate bool
+
+	// MigrateLater opens a database whose schema is missing or old as it is:
+	// nothing works on it but Migrator.Migrate, until that was called.
+	MigrateLater bool
 }

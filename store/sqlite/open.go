@@ -156,7 +156,7 @@ func (s *Store) prepareFile(ctx context.Context) error {
 	if err := s.writer.insist(ctx, func() error { return turnToWAL(x) }); err != nil {
 		return err
 	}
-	if version < newest() {
+	if version < newest() && !s.config.Options.MigrateLater {
 		_, _, err = s.migrate(ctx, newest())
 		return err
 	}

@@ -76,6 +76,19 @@ func TestOpenWithoutMigrating(t *testing.T) {
 	open(t, path, exact)
 }
 
+// L3
+func TestMigrateByHand(t *testing.T) {
+	url := "sqlite://" + filepath.Join(t.TempDir(), "a.db")
+	for _, before := range []int{0, newest()} {
+		from, to, err := store.Migrate(t.Context(), url, store.Options{NoMigrate: true})
+		require.NoError(t, err)
+		require.Equal(t, []int{before, newest()}, []int{from, to})
+	}
+	s, err := store.Open(t.Context(), url, store.Options{NoMigrate: true})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+}
+
 // An application may keep its tables in the same file, whoever comes first.
 func TestOpenFindsAFileWithOtherTables(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
