@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/millrace-go/millrace/router"
 )
@@ -23,7 +24,7 @@ type bench struct {
 	transport string
 	n         int
 	clients   int
-	files     int // made so far
+	limitFor  time.Duration // how long a limit is measured on each number of connections
 }
 
 // place returns the URL of the store, with a new file for an sqlite: without a
@@ -34,20 +35,27 @@ func (b *bench) place() (string, error) {
 		return "", fmt.Errorf("store URL: %w", err)
 	}
 	if u.Scheme == "sqlite" && u.Opaque == "" && u.Host == "" && u.Path == "" {
-		u.Path = filepath.ToSlash(b.file())
+		path, err := b.file()
+		if err != nil {
+			return "", err
+		}
+		u.Path = filepath.ToSlash(path)
 	}
 	return u.String(), nil
 }
 
-// file names a new file.
-func (b *bench) file() string {
-	b.files++
+// file names a new file, in a folder of its own.
+func (b *bench) file() (string, error) {
 	dir, err := os.MkdirTemp(b.dir, "")
 	if err != nil {
-		dir = b.dir
+		return "", err
 	}
-	return filepath.Join(dir, "bench.db")
+	return filepath.Join(dir, "bench.db"), nil
 }
+
+// remove deletes a folder of the benchmark's own; what can't be deleted stays
+// in the folder for temporary files.
+func remove(dir string) { _ = os.RemoveAll(dir) }
 
 // rig is a Router on a store.
 type rig struct {
@@ -105,7 +113,7 @@ func (r *rig) close() {
 	_ = r.stop()
 	_ = r.Close()
 	if path := r.path(); path != "" && strings.HasPrefix(path, r.bench.dir) {
-		_ = os.RemoveAll(filepath.Dir(path))
+		remove(filepath.Dir(path))
 	}
 }
 
@@ -117,6 +125,3 @@ func (r *rig) path() string {
 	}
 	return filepath.FromSlash(u.Host + u.Path + u.Opaque)
 }
-
-// id names a run.
-func (r *rig) id(n int) string { return fmt.Sprintf("%s-%d", r.name, n) }

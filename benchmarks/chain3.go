@@ -16,7 +16,7 @@ func chain3(ctx context.Context, b *bench) (line, error) {
 	}
 	defer r.close()
 	rec := newRecord(b.n, 3)
-	first := chain(r, r.name, 3, rec.enter)
+	first := chain(r, r.name, "", 3, rec.enter)
 	if err := r.start(ctx); err != nil {
 		return line{}, err
 	}
@@ -24,11 +24,12 @@ func chain3(ctx context.Context, b *bench) (line, error) {
 }
 
 // chain binds handlers that hand a payload on, one to the next, and returns
-// the first of their tasks. enter is called at the beginning of each.
-func chain(h saga.Host, service string, length int, enter func(run, step int)) saga.Task[payload] {
+// the first of their tasks. enter is called at the beginning of each. Several
+// chains of a service differ in their prefixes.
+func chain(h saga.Host, service, prefix string, length int, enter func(run, step int)) saga.Task[payload] {
 	tasks := make([]saga.Task[payload], length)
 	for i := range tasks {
-		tasks[i] = saga.NewTask[payload](fmt.Sprintf("%s/step%d", service, i))
+		tasks[i] = saga.NewTask[payload](fmt.Sprintf("%s/%sstep%d", service, prefix, i))
 	}
 	for i, t := range tasks {
 		saga.Handle(h, t, func(_ context.Context, p payload) (saga.Step, error) {

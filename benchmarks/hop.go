@@ -18,20 +18,20 @@ func hop(ctx context.Context, b *bench) (line, error) {
 	defer r.close()
 	rec := newRecord(b.n, length)
 	entered := make([]time.Time, b.n*length)
-	first := chain(r, r.name, length, func(run, step int) {
+	first := chain(r, r.name, "", length, func(run, step int) {
 		entered[run*length+step] = time.Now()
 		rec.enter(run, step)
 	})
 	if err := r.start(ctx); err != nil {
 		return line{}, err
 	}
-	m, err := measure(func() error { return r.oneByOne(ctx, b.n, first) })
+	m, err := measure(func() error { return r.oneByOne(ctx, rec, first) })
 	if err != nil {
 		return line{}, err
 	}
 	l := m.line(b.n, b.n*length)
 	l.Duplicates, l.Losses = rec.faults()
-	if err := r.audit(ctx, r.name, b.n, &l); err != nil {
+	if err := r.audit(ctx, rec, &l); err != nil {
 		return line{}, err
 	}
 	l.times(hops(entered, length))
@@ -39,9 +39,9 @@ func hop(ctx context.Context, b *bench) (line, error) {
 }
 
 // oneByOne starts each run when the one before has ended.
-func (r *rig) oneByOne(ctx context.Context, n int, first saga.Task[payload]) error {
-	for i := range n {
-		run, err := saga.Start(ctx, r, first, newPayload(i, 0), saga.ID(r.id(i)))
+func (r *rig) oneByOne(ctx context.Context, rec *record, first saga.Task[payload]) error {
+	for i := range rec.ended {
+		run, err := saga.Start(ctx, r, first, newPayload(i, 0), saga.ID(rec.id(i)))
 		if err != nil {
 			return err
 		}

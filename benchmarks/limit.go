@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"time"
 )
 
 // limits measure, by the scheme of a store's URL, the transitions in a second
@@ -20,7 +19,6 @@ const (
 	transitionsInTx = 100
 	rowSize         = 200
 	rowsBefore      = 1000 // in the table, at any time
-	limitFor        = 400 * time.Millisecond
 )
 
 // limit measures the limit of the bench's store; 0 when none is known.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -26,7 +25,11 @@ func sqliteLimit(ctx context.Context, b *bench) (float64, error) {
 	}
 	best := 0.0
 	for conns := 1; conns <= 2; conns++ {
-		v, err := sqliteRate(ctx, b.file(), synchronous, conns)
+		path, err := b.file()
+		if err != nil {
+			return 0, err
+		}
+		v, err := sqliteRate(ctx, path, synchronous, conns, b.limitFor)
 		if err != nil {
 			return 0, err
 		}
@@ -35,8 +38,8 @@ func sqliteLimit(ctx context.Context, b *bench) (float64, error) {
 	return best, nil
 }
 
-func sqliteRate(ctx context.Context, path, synchronous string, conns int) (float64, error) {
-	defer os.RemoveAll(filepath.Dir(path))
+func sqliteRate(ctx context.Context, path, synchronous string, conns int, d time.Duration) (float64, error) {
+	defer remove(filepath.Dir(path))
 	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(path)+"?_pragma=busy_timeout(30000)&_pragma=journal_mode(wal)"+
 		"&_pragma=wal_autocheckpoint(4000)&_pragma=cache_size(-65536)&_txlock=immediate&_pragma=synchronous("+synchronous+")")
 	if err != nil {
@@ -46,20 +49,20 @@ func sqliteRate(ctx context.Context, path, synchronous string, conns int) (float
 	if _, err := db.ExecContext(ctx, "CREATE TABLE transitions (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)"); err != nil {
 		return 0, err
 	}
-	return raceTransitions(conns, func(conn int, until time.Time) (int, error) {
+	return race(conns, d, func(conn int, until time.Time) (int, error) {
 		t := &transitions{db: db, first: int64(conn) << 40}
 		return t.run(ctx, until)
 	})
 }
 
-// raceTransitions lets so many loops run at once until the time is up, and
+// race lets so many loops run at once for d, and
 // returns the transitions in a second of all together.
-func raceTransitions(conns int, loop func(conn int, until time.Time) (int, error)) (float64, error) {
+func race(conns int, d time.Duration, loop func(conn int, until time.Time) (int, error)) (float64, error) {
 	var all sync.WaitGroup
 	done, errs := make([]int, conns), make([]error, conns)
 	begun := time.Now()
 	for i := range conns {
-		all.Go(func() { done[i], errs[i] = loop(i, begun.Add(limitFor)) })
+		all.Go(func() { done[i], errs[i] = loop(i, begun.Add(d)) })
 	}
 	all.Wait()
 	total := 0

@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, out, complaints io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer remove(dir)
 	p, err := startProfiles(o.cpuProfile, o.memProfile)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func measureAll(ctx context.Context, o options, dir string, print printer) error
 	var faults []error
 	for _, w := range o.workloads {
 		for _, s := range w.on(o.stores) {
-			b := &bench{dir: dir, store: s, transport: o.transport, n: o.n, clients: o.clients}
+			b := &bench{dir: dir, store: s, transport: o.transport, n: o.n, clients: o.clients, limitFor: o.limitFor}
 			if b.n == 0 {
 				b.n = w.n
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // options are what the command line asks for.
@@ -18,6 +19,7 @@ type options struct {
 	repeat    int
 	json      bool
 	dir       string
+	limitFor  time.Duration
 
 	cpuProfile, memProfile string
 }
@@ -32,6 +34,7 @@ func parse(args []string, complaints io.Writer) (options, error) {
 	f.IntVar(&o.n, "n", 0, "`count` of runs or jobs; 0: what suits each workload")
 	f.IntVar(&o.clients, "clients", 16, "`count` of clients that start runs at once")
 	f.IntVar(&o.repeat, "repeat", 1, "`times` that each workload is measured; the median by ratio is told")
+	f.DurationVar(&o.limitFor, "limitfor", 400*time.Millisecond, "`time` that the store's limit is measured for, on each number of connections")
 	f.BoolVar(&o.json, "json", false, "print a line of JSON for each workload")
 	f.StringVar(&o.dir, "dir", "", "`folder` for new files; default: the system's for temporary ones")
 	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile to `file`; its samples have the label workload")

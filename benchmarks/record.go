@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -12,6 +13,7 @@ const patience = 20 * time.Second
 // record is the handlers' own record: how often each step of each run was
 // entered. It is safe for concurrent use.
 type record struct {
+	name    string // begins the ids of its runs, and of no others
 	steps   int
 	counts  []atomic.Uint32 // by run, then step
 	missing atomic.Int64    // steps that were not entered yet
@@ -22,12 +24,15 @@ type record struct {
 
 func newRecord(runs, steps int) *record {
 	r := &record{
-		steps: steps, counts: make([]atomic.Uint32, runs*steps),
+		name: token() + "-", steps: steps, counts: make([]atomic.Uint32, runs*steps),
 		all: make(chan struct{}), ended: make([]int32, runs),
 	}
 	r.missing.Store(int64(runs * steps))
 	return r
 }
+
+// id is that of a run.
+func (r *record) id(run int) string { return r.name + strconv.Itoa(run) }
 
 // enter notes that a step of a run is carried out.
 func (r *record) enter(run, step int) {
@@ -47,13 +52,17 @@ func (r *record) enter(run, step int) {
 func (r *record) wait(ctx context.Context) error {
 	t := time.NewTicker(patience)
 	defer t.Stop()
+	return r.waitTicks(ctx, t.C)
+}
+
+func (r *record) waitTicks(ctx context.Context, ticks <-chan time.Time) error {
 	for before := int64(-1); ; {
 		select {
 		case <-r.all:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-t.C:
+		case <-ticks:
 			now := r.missing.Load()
 			if now == before {
 				return nil

@@ -17,7 +17,7 @@ func (r *rig) drive(ctx context.Context, rec *record, first saga.Task[payload]) 
 	runs := make([]saga.Run, n)
 	m, err := measure(func() error {
 		err := share(ctx, r.bench.clients, n, func(ctx context.Context, i int) (err error) {
-			runs[i], err = saga.Start(ctx, r, first, newPayload(i, 0), saga.ID(first.Name()+r.id(i)))
+			runs[i], err = saga.Start(ctx, r, first, newPayload(i, 0), saga.ID(rec.id(i)))
 			return err
 		})
 		if err != nil {
@@ -30,7 +30,7 @@ func (r *rig) drive(ctx context.Context, rec *record, first saga.Task[payload]) 
 	}
 	l := m.line(n, n*rec.steps)
 	l.Duplicates, l.Losses = rec.faults()
-	return l, r.audit(ctx, first.Name()+r.name, n, &l)
+	return l, r.audit(ctx, rec, &l)
 }
 
 // ends waits for the ends of all runs. A run's end is stored soon after its
@@ -50,11 +50,12 @@ func ends(ctx context.Context, rec *record, runs []saga.Run) error {
 	return nil
 }
 
-// audit reads the runs whose ids begin with prefix: how long they took, by the
-// store's clock, and whether all n are finished. Each that is not is a loss.
-func (r *rig) audit(ctx context.Context, prefix string, n int, l *line) error {
+// audit reads the runs of a record: how long they took, by the store's clock,
+// and whether they are finished. Each that is not is a loss.
+func (r *rig) audit(ctx context.Context, rec *record, l *line) error {
+	n := len(rec.ended)
 	took := make([]time.Duration, 0, n)
-	err := r.eachRun(ctx, prefix, func(run *store.Run) {
+	err := r.eachRun(ctx, rec, func(run *store.Run) {
 		if run.Status == store.Finished {
 			took = append(took, run.Ended.Sub(run.Started))
 		}
@@ -64,8 +65,8 @@ func (r *rig) audit(ctx context.Context, prefix string, n int, l *line) error {
 	return err
 }
 
-// eachRun reads all runs whose ids begin with prefix.
-func (r *rig) eachRun(ctx context.Context, prefix string, each func(*store.Run)) error {
+// eachRun reads the runs of a record that the store has.
+func (r *rig) eachRun(ctx context.Context, rec *record, each func(*store.Run)) error {
 	q := store.RunQuery{}
 	for {
 		found, err := r.Find(ctx, store.Query{Runs: &q, Limit: 1000})
@@ -74,7 +75,7 @@ func (r *rig) eachRun(ctx context.Context, prefix string, each func(*store.Run))
 		}
 		for _, run := range found.Runs {
 			q.After = run.Key
-			if strings.HasPrefix(run.ID, prefix) {
+			if strings.HasPrefix(run.ID, rec.name) {
 				each(run)
 			}
 		}

@@ -22,7 +22,12 @@ func init() {
 		{name: "plain", n: 20_000, alone: true, run: plain},
 		{name: "chain3", n: 20_000, run: chain3},
 		{name: "fork10", n: 5_000, run: fork10},
+		{name: "jobs-single", n: 20_000, run: jobsSingle},
+		{name: "jobs-bulk", n: 50_000, run: jobsBulk},
 		{name: "hop", n: 500, run: hop},
+		{name: "parked", n: 20_000, run: parked},
+		{name: "bigfork", n: 100_000, run: bigfork},
+		{name: "later", n: 1_000_000, run: later},
 	}
 }
 
