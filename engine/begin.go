@@ -42,23 +42,35 @@ func (e *Engine) Begin(ctx context.Context, m *store.Message) (context.Context, 
 			return ctx, u, err
 		}
 	}
-	if db, ok := e.store.(store.SQL); ok {
-		u.BeginTx = func(ctx context.Context) (*sql.Tx, error) {
-			tx, err := db.DB().BeginTx(ctx, nil)
-			if err != nil {
-				return nil, fmt.Errorf("begin the step's transaction: %w", err)
-			}
-			u.Tx = tx
-			return tx, nil
-		}
-	}
 	u.Stage = func(ctx context.Context, chunk int, sends []step.Send) error { return e.stage(ctx, u, chunk, sends) }
 	ctx, cancel := context.WithCancel(step.WithUnit(ctx, u))
 	if !e.queues.guard(m, cancel) {
 		cancel() // the lease was lost meanwhile
 		return ctx, nil, step.ErrNotMine
 	}
+	if db, ok := e.store.(store.SQL); ok {
+		u.BeginTx = func(asked context.Context) (*sql.Tx, error) { return e.beginTx(ctx, asked, db, u) }
+	}
 	return ctx, u, nil
+}
+
+// beginTx begins the transaction of a step. It lives as long as the unit: the
+// context of the handler that asks for it may end before the step's commit.
+func (e *Engine) beginTx(unit, asked context.Context, db store.SQL, u *step.Unit) (*sql.Tx, error) {
+	ctx, cancel := context.WithCancel(unit)
+	stop := context.AfterFunc(asked, cancel)
+	tx, err := db.DB().BeginTx(ctx, nil)
+	if !stop() && err == nil { // asked ended, and took tx along
+		err = asked.Err()
+	}
+	switch {
+	case err == nil:
+		u.Tx = tx
+		return tx, nil
+	case asked.Err() == nil: // it is the store's error, and no attempt
+		err = fmt.Errorf("%w: %w", step.ErrInterrupted, err)
+	}
+	return nil, fmt.Errorf("begin the step's transaction: %w", err)
 }
 
 // admit gets a message its exclusive key, and its saga's state.
@@ -81,8 +93,13 @@ func (e *Engine) admit(ctx context.Context, u *step.Unit) (mine bool, err error)
 		out.Verb = step.Readdress
 	}
 	a := e.commits.one(context.WithoutCancel(ctx), out)
-	if a.err != nil || a.verdict.Code != step.Applied || out.Verb == step.Readdress {
+	switch {
+	case a.err != nil:
 		return false, a.err
+	case a.verdict.Code == step.Invalid:
+		return true, &step.PermanentError{Err: a.verdict.Err}
+	case a.verdict.Code != step.Applied || out.Verb == step.Readdress:
+		return false, nil
 	}
 	u.Message, u.Run = a.verdict.Message, a.verdict.Run
 	return true, nil

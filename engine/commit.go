@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -227,14 +228,42 @@ type folding struct {
 	res    *step.Result // of the last call of decide
 }
 
+// fold prepares the fold of outcomes. Those of messages that an earlier worker
+// of this process held, before it lost its lease, are left out: by now the
+// message may be held anew, for another execution.
 func (e *Engine) fold(outs []*step.Outcome, env step.Env) *folding {
-	f := &folding{keys: step.Reads(outs, env.Worker)}
+	mine := outs
+	if slices.ContainsFunc(outs, func(o *step.Outcome) bool { return lapsed(o, env.Worker) }) {
+		mine = slices.DeleteFunc(slices.Clone(outs), func(o *step.Outcome) bool { return lapsed(o, env.Worker) })
+	}
+	f := &folding{keys: step.Reads(mine, env.Worker)}
 	f.decide = func(snap *store.Snapshot) *store.Changes {
 		var changes *store.Changes
-		changes, f.res = step.Fold(snap, outs, env)
+		changes, f.res = step.Fold(snap, mine, env)
+		if len(mine) < len(outs) && f.res != nil {
+			f.res.Verdicts = withLapsed(f.res.Verdicts, outs, env.Worker)
+		}
 		return changes
 	}
 	return f
+}
+
+// lapsed reports whether an outcome's message was held by another worker.
+func lapsed(o *step.Outcome, worker int64) bool {
+	return o.Message != nil && o.Message.Worker != worker
+}
+
+// withLapsed adds the verdicts on what was left out.
+func withLapsed(verdicts []step.Verdict, outs []*step.Outcome, worker int64) []step.Verdict {
+	all := make([]step.Verdict, len(outs))
+	for i, o := range outs {
+		if lapsed(o, worker) {
+			all[i].Code = step.LeaseLost
+			continue
+		}
+		all[i], verdicts = verdicts[0], verdicts[1:]
+	}
+	return all
 }
 
 // apply commits outcomes, and hands over what that brought forth. applied is

@@ -3,6 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
+
+	"github.com/jonboulle/clockwork"
 
 	"github.com/millrace-go/millrace/store"
 )
@@ -24,26 +27,42 @@ func (e *Engine) register(ctx context.Context) error {
 
 // heartLoop keeps the worker alive. When the lease was lost all the same,
 // everything in memory is dropped, and the process goes on as a new worker.
+// What failed is tried again soon: the lease goes on running out.
 func (e *Engine) heartLoop(ctx context.Context) {
 	never := newSignal()
-	for sleep(ctx, e.clock, e.cfg.Lease/3, never) {
-		w := e.me
-		w.Key = e.worker.Load()
-		b, err := e.store.Beat(ctx, store.Beat{Worker: w, Lease: e.cfg.Lease})
-		switch {
-		case err == nil:
-			e.heard(b.Now)
-		case errors.Is(err, store.ErrLeaseLost):
-			e.log.Warn("millrace: the lease was lost; going on as a new worker", "worker", w.Key)
-			e.worker.Store(0)
-			e.queues.forget()
-			err = e.register(ctx)
-			e.grab.raise()
-		case ctx.Err() != nil:
+	for wait := e.cfg.Lease / 3; sleep(ctx, e.clock, wait, never); {
+		err := e.beat(ctx)
+		if ctx.Err() != nil {
 			return
 		}
 		e.health.note(err)
+		if wait = e.cfg.Lease / 3; err != nil {
+			wait = min(e.cfg.Lease/10, time.Second)
+		}
 	}
+}
+
+func (e *Engine) beat(ctx context.Context) error {
+	w := e.me
+	if w.Key = e.worker.Load(); w.Key == 0 { // the lease was lost, and the store was away
+		return e.renew(ctx)
+	}
+	b, err := e.store.Beat(ctx, store.Beat{Worker: w, Lease: e.cfg.Lease})
+	switch {
+	case err == nil:
+		e.heard(b.Now)
+	case errors.Is(err, store.ErrLeaseLost):
+		e.log.Warn("millrace: the lease was lost; going on as a new worker", "worker", w.Key)
+		e.worker.Store(0)
+		e.queues.forget()
+		return e.renew(ctx)
+	}
+	return err
+}
+
+func (e *Engine) renew(ctx context.Context) error {
+	defer e.grab.raise()
+	return e.register(ctx)
 }
 
 // reapLoop closes workers that died. One of this machine is closed at once
@@ -71,17 +90,7 @@ func (e *Engine) reapLoop(ctx context.Context) {
 }
 
 func (e *Engine) reapOnce(ctx context.Context, sweep, expired bool) error {
-	found, err := e.store.Find(ctx, store.Query{Workers: &store.WorkerQuery{}})
-	if err != nil {
-		return err
-	}
-	r := store.Reap{Expired: expired}
-	for _, w := range found.Workers {
-		if w.Key != e.worker.Load() && gone(w, e.me) {
-			r.Workers = append(r.Workers, w.Key)
-		}
-	}
-	reaped, err := e.store.Reap(ctx, r)
+	reaped, err := e.closeDead(ctx, expired)
 	if err != nil {
 		return err
 	}
@@ -92,6 +101,28 @@ func (e *Engine) reapOnce(ctx context.Context, sweep, expired bool) error {
 		return e.freeAll(ctx)
 	}
 	return nil
+}
+
+// closeDead closes workers that died. A call that the store keeps waiting
+// fails: done when the store is back, it would close those whom the same
+// outage kept from beating.
+func (e *Engine) closeDead(ctx context.Context, expired bool) (store.Reaped, error) {
+	ctx, cancel := clockwork.WithTimeout(ctx, e.clock, e.cfg.Lease/3)
+	defer cancel()
+	found, err := e.store.Find(ctx, store.Query{Workers: &store.WorkerQuery{}})
+	if err != nil {
+		return store.Reaped{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return store.Reaped{}, err
+	}
+	r := store.Reap{Expired: expired}
+	for _, w := range found.Workers {
+		if w.Key != e.worker.Load() && gone(w, e.me) {
+			r.Workers = append(r.Workers, w.Key)
+		}
+	}
+	return e.store.Reap(ctx, r)
 }
 
 // freeAll frees what unknown workers hold, in pieces.

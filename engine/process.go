@@ -2,9 +2,11 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/millrace-go/millrace/store"
 )
@@ -14,7 +16,8 @@ import (
 func thisProcess() store.Worker {
 	host, _ := os.Hostname()
 	ns, _ := os.Readlink("/proc/self/ns/pid")
-	return store.Worker{Host: host, Boot: bootID(), PidNS: ns, PID: os.Getpid(), Born: bornAt(os.Getpid())}
+	born, _ := bornAt(os.Getpid())
+	return store.Worker{Host: host, Boot: bootID(), PidNS: ns, PID: os.Getpid(), Born: born}
 }
 
 func bootID() string {
@@ -23,18 +26,33 @@ func bootID() string {
 }
 
 // bornAt returns the start time of a process in clock ticks since boot (field
-// 22 of proc(5) stat), or "" when it does not run.
-func bornAt(pid int) string {
+// 22 of proc(5) stat), or "" when it does not run any more; unknown says that
+// it can't be told.
+func bornAt(pid int) (born string, unknown bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return ""
+		return "", !missing(pid)
 	}
 	// The second field is the command in parentheses and may hold anything.
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return ""
+	if len(fields) < 20 {
+		return "", true
 	}
-	return fields[19]
+	if fields[0] == "Z" || fields[0] == "X" {
+		return "", false
+	}
+	return fields[19], false
+}
+
+// missing reports whether the system knows no such process. That its folder
+// can't be read proves nothing: it may be hidden, or no file is left to open.
+func missing(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = p.Release() }()
+	return errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
 // gone reports whether w is a process of this machine, this boot and this pid
@@ -44,5 +62,6 @@ func gone(w, me store.Worker) bool {
 	if w.Boot == "" || w.PidNS == "" || w.Born == "" || w.Boot != me.Boot || w.PidNS != me.PidNS {
 		return false
 	}
-	return bornAt(w.PID) != w.Born
+	born, unknown := bornAt(w.PID)
+	return !unknown && born != w.Born
 }
