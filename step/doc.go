@@ -9,7 +9,7 @@
 // and is called again: so Reads is only a good guess, and never a condition
 // of being right.
 //
-// The files: decision (what a step can say), outcome (what can happen), fold
-// (the way through), view (what was read and what will be written), send,
-// event, fork, run, fail, undo, lock, scope, dead, history.
+// The files: decision (what a step can say), outcome (what can happen), reads
+// (what is needed), fold (the way through), view (what was read and what will
+// be written), send, event, fork, run, fail, lock, scope, dead, history, audit.
 package step

@@ -17,55 +17,6 @@ type Env struct {
 	ScopeRetention store.Instant // a length, in microseconds
 }
 
-// Reads names what folding the outcomes needs, as far as it can be told
-// beforehand.
-func Reads(outcomes []*Outcome, worker int64) store.Keys {
-	k := store.Keys{Worker: worker, Rows: []store.RowKey{counterKey(worker)}}
-	for _, o := range outcomes {
-		if m := o.Message; m != nil {
-			readsOfMessage(&k, o, m)
-		}
-		switch {
-		case o.Start != nil:
-			k.RunIDs = append(k.RunIDs, o.Start.RunID)
-		case o.Source != nil:
-			k.Rows = append(k.Rows, inboxKey(o.Source))
-		case o.Dead != nil:
-			k.Rows = append(k.Rows, deadKey(o.Dead.Seq))
-		case o.Abort != nil:
-			k.RunIDs = append(k.RunIDs, o.Abort.RunID)
-		}
-	}
-	return k
-}
-
-func readsOfMessage(k *store.Keys, o *Outcome, m *store.Message) {
-	k.Holds = append(k.Holds, m.Seq)
-	if m.Run != 0 {
-		k.Runs = append(k.Runs, m.Run)
-	}
-	if m.Run != 0 && m.Join != "" {
-		k.Rows = append(k.Rows, store.RowKey{Kind: store.Join, Owner: Owner(m.Run, ""), Name: joinOf(m.Join)})
-	}
-	if o.Verb == Retry || m.Kind == store.Release {
-		k.Messages = append(k.Messages, m.Seq)
-	}
-	if key := o.Key; key != "" && o.Verb == Admit {
-		k.Rows = append(k.Rows, store.RowKey{Kind: store.Lock, Owner: lockOwner(key)})
-		if o.Saga != "" {
-			k.RunIDs = append(k.RunIDs, key)
-		}
-	}
-	if m.Kind == store.Release {
-		k.Rows = append(k.Rows, store.RowKey{Kind: store.Chunk, Owner: m.Scope, Name: store.Num(m.Number)})
-	}
-	for _, d := range o.Decisions {
-		if e, ok := d.(Emit); ok && e.Scope == "" && m.Run != 0 {
-			k.Rows = append(k.Rows, store.RowKey{Kind: store.Event, Owner: Owner(m.Run, ""), Name: e.Event})
-		}
-	}
-}
-
 // Fold decides what the outcomes, in their order, do to what was read. An
 // outcome that can't take effect (its row is damaged, its decisions
 // contradict the run) gets a verdict of its own and leaves no trace; the
