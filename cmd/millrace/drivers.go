@@ -1,0 +1,7 @@
+package main
+
+// All drivers of this module.
+import (
+	_ "github.com/millrace-go/millrace/store/memory"
+	_ "github.com/millrace-go/millrace/store/sqlite"
+)
