@@ -1,0 +1,403 @@
+package sagatest
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/stretchr/testify/require"
+
+	"github.com/millrace-go/millrace/doctor"
+	"github.com/millrace-go/millrace/router"
+	"github.com/millrace-go/millrace/saga"
+	"github.com/millrace-go/millrace/step"
+	"github.com/millrace-go/millrace/store"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+// quick is a policy that loses no time.
+var quick = step.Policy{Delays: []time.Duration{time.Millisecond}, Attempts: 3}
+
+// fixture is what one check works with. Its methods fail the test on errors.
+type fixture struct {
+	*testing.T
+	pair    Pair
+	url     string
+	ctx     context.Context
+	clock   *clockwork.FakeClock // nil: the machine's
+	store   store.Store          // a handle of the test's own
+	pulse   *pulse
+	wrap    func(store.Store) store.Store // around the next routers' stores
+	nodes   []*node
+	brokers []func() // how to end Watermill Routers on brokers of their own
+	loose   bool     // messages may be held at the end: a node was cut off
+}
+
+func newFixture(t *testing.T, p Pair) *fixture {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	x := &fixture{T: t, pair: p, url: p.URL(t.TempDir()), ctx: ctx, pulse: newPulse()}
+	t.Cleanup(cancel)
+	t.Cleanup(x.end)
+	return x
+}
+
+// end stops what runs and examines the store.
+//
+// M9
+func (x *fixture) end() {
+	for _, stop := range x.brokers {
+		stop()
+	}
+	for _, n := range x.nodes {
+		n.stop()
+	}
+	if x.store == nil {
+		return
+	}
+	defer func() { require.NoError(x, x.store.Close()) }()
+	if x.Failed() {
+		return
+	}
+	x.conserved()
+	if x.loose {
+		return
+	}
+	for _, m := range x.messages() {
+		require.Zero(x, m.Worker, "message %s (%s) is held, and nobody is there", m.ID, m.Task)
+	}
+}
+
+// conserved examines the whole store (M9, H1, H2).
+func (x *fixture) conserved() {
+	x.Helper()
+	report, err := doctor.Examine(context.Background(), x.look(), doctor.Options{Looks: 1})
+	require.NoError(x, err)
+	require.Empty(x, report.Faults())
+}
+
+// fake makes the clocks of the store and of the routers stand still.
+func (x *fixture) fake() *clockwork.FakeClock {
+	x.clock = clockwork.NewFakeClockAt(time.Date(2025, time.March, 14, 9, 26, 53, 0, time.UTC))
+	return x.clock
+}
+
+func (x *fixture) now() time.Time {
+	if x.clock != nil {
+		return x.clock.Now()
+	}
+	return time.Now()
+}
+
+// handle opens another handle on the database.
+func (x *fixture) handle() store.Store {
+	x.Helper()
+	s, err := store.Open(x.ctx, x.url, store.Options{Now: x.now})
+	require.NoError(x, err)
+	return s
+}
+
+// look returns the test's own handle.
+func (x *fixture) look() store.Store {
+	if x.store == nil {
+		x.store = x.handle()
+	}
+	return x.store
+}
+
+// node is a router as one process would have it.
+type node struct {
+	*router.Router
+	*gauge
+	x      *fixture
+	cancel context.CancelFunc
+	done   chan error
+	once   sync.Once
+	inner  store.Store
+}
+
+// node opens a router. change may be nil.
+func (x *fixture) node(change func(*router.Config)) *node {
+	x.Helper()
+	x.look()
+	n := &node{x: x, inner: x.handle()}
+	opened := n.inner
+	if x.wrap != nil {
+		opened = x.wrap(opened)
+	}
+	n.gauge = &gauge{pulse: x.pulse}
+	tapped := &tap{opened, n.gauge}
+	cfg := router.Config{
+		Store: x.url, Transport: x.pair.Transport, Opened: tapped, Poll: 20 * time.Millisecond, Drain: 10 * time.Second,
+		Policy: quick, Log: slog.New(slog.NewTextHandler(x.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if s, ok := opened.(store.SQL); ok {
+		cfg.Opened = &tapSQL{tapped, s}
+	}
+	if x.clock != nil {
+		cfg.Clock, cfg.Poll = x.clock, time.Second
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	n.Router, err = router.New(x.ctx, cfg)
+	require.NoError(x, err)
+	x.nodes = append(x.nodes, n)
+	return n
+}
+
+// run runs the router and returns once its handlers run.
+func (n *node) run() *node {
+	n.x.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel, n.done = cancel, make(chan error, 1)
+	go func() { n.done <- n.Run(ctx) }()
+	select {
+	case <-n.Running():
+	case err := <-n.done:
+		n.done <- err
+		n.x.Fatalf("router did not run: %v", err)
+	case <-n.x.ctx.Done():
+		n.x.Fatal("router does not run")
+	}
+	return n
+}
+
+// stop stops the router, as a well-behaved process ends.
+func (n *node) stop() {
+	n.once.Do(func() {
+		n.x.Helper()
+		if n.done != nil {
+			n.cancel()
+			if err := <-n.done; !n.cut.Load() {
+				require.NoError(n.x, err)
+			}
+		}
+		require.NoError(n.x, n.Router.Close())
+		require.NoError(n.x, n.inner.Close())
+	})
+}
+
+// crash cuts the router off its store at once, frees what it held as if its
+// process were gone, and waits for the rest of it.
+func (n *node) crash() {
+	n.x.Helper()
+	n.cut.Store(true)
+	n.x.closeWorkers()
+	n.stop()
+}
+
+// closeWorkers closes all workers, as if their leases had ended.
+func (x *fixture) closeWorkers() {
+	x.Helper()
+	found, err := x.look().Find(x.ctx, store.Query{Workers: &store.WorkerQuery{}})
+	require.NoError(x, err)
+	r := store.Reap{Limit: 10_000}
+	for _, w := range found.Workers {
+		r.Workers = append(r.Workers, w.Key)
+	}
+	for {
+		got, err := x.look().Reap(x.ctx, r)
+		require.NoError(x, err)
+		if r.After = got.Next; r.After == 0 {
+			x.pulse.raise()
+			return
+		}
+	}
+}
+
+// until blocks until cond holds; it looks whenever a store was called.
+func (x *fixture) until(what string, cond func() bool) {
+	x.Helper()
+	for {
+		next := x.pulse.next()
+		if cond() {
+			return
+		}
+		select {
+		case <-next:
+		case <-x.ctx.Done():
+			x.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// parked blocks until the routers' loops wait for the fake clock.
+func (x *fixture) parked() {
+	x.Helper()
+	n := 0
+	for _, node := range x.nodes {
+		if node.done != nil && node.cancel != nil && !node.cut.Load() {
+			n += 4
+		}
+	}
+	require.NoError(x, x.clock.BlockUntilContext(x.ctx, n))
+}
+
+// pass lets time pass, at once.
+func (x *fixture) pass(d time.Duration) {
+	x.Helper()
+	x.parked()
+	x.clock.Advance(d)
+}
+
+// passUntil lets time pass, piece by piece, until done is closed or gives.
+func passUntil[T any](x *fixture, piece time.Duration, done <-chan T) T {
+	x.Helper()
+	for {
+		select {
+		case v := <-done:
+			return v
+		default:
+		}
+		require.NoError(x, x.ctx.Err())
+		x.pass(piece)
+	}
+}
+
+// get waits for a value.
+func get[T any](x *fixture, ch <-chan T) T {
+	x.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-x.ctx.Done():
+		x.Fatal("waited in vain")
+	}
+	panic("unreachable")
+}
+
+// start starts a run.
+func start[T any](n *node, t saga.Task[T], v T, opts ...saga.StartOption) saga.Run {
+	n.x.Helper()
+	r, err := saga.Start(n.x.ctx, n.Router, t, v, opts...)
+	require.NoError(n.x, err)
+	return r
+}
+
+// result waits for the end of a run.
+func result[R any](x *fixture, r saga.Run) R {
+	x.Helper()
+	var v R
+	require.NoError(x, r.Result(x.ctx, &v))
+	return v
+}
+
+// row returns the run's row.
+func (x *fixture) row(r saga.Run) *store.Run {
+	x.Helper()
+	found, err := x.look().Find(x.ctx, store.Query{Runs: &store.RunQuery{ID: r.ID}})
+	require.NoError(x, err)
+	require.Len(x, found.Runs, 1)
+	return found.Runs[0]
+}
+
+// status blocks until the run has a status.
+func (x *fixture) status(r saga.Run, want store.Status) *store.Run {
+	x.Helper()
+	var row *store.Run
+	x.until("run "+r.ID+" is "+want.String(), func() bool {
+		row = x.row(r)
+		return row.Status == want
+	})
+	return row
+}
+
+// messages returns all messages that are there.
+func (x *fixture) messages() []*store.Message {
+	x.Helper()
+	found, err := x.look().Find(context.Background(), store.Query{Messages: &store.MessageQuery{}, Limit: 1000})
+	require.NoError(x, err)
+	return found.Messages
+}
+
+// rows returns what is there of a kind of rows, decoded.
+func rows[T any](x *fixture, kind store.RowKind) []T {
+	x.Helper()
+	found, err := x.look().Find(x.ctx, store.Query{Rows: &store.RowQuery{Kind: kind, AllOwners: true}, Limit: 1000})
+	require.NoError(x, err)
+	out := make([]T, len(found.Rows))
+	for i, row := range found.Rows {
+		require.NoError(x, store.Unmarshal(row.Body, &out[i]))
+	}
+	return out
+}
+
+// counters sums up what the store says it has accepted and ended.
+func (x *fixture) counters() (sum step.CounterRow) {
+	x.Helper()
+	for _, c := range rows[step.CounterRow](x, store.Counter) {
+		sum.Accepted += c.Accepted
+		sum.Done += c.Done
+		sum.Dead += c.Dead
+		sum.Cancelled += c.Cancelled
+		sum.Duplicates += c.Duplicates
+	}
+	return sum
+}
+
+// history returns a run's verified history.
+func (x *fixture) history(r saga.Run) []step.Entry {
+	x.Helper()
+	row := x.row(r)
+	entries, err := step.Verify(row, x.pages(row))
+	require.NoError(x, err)
+	return entries
+}
+
+func (x *fixture) pages(row *store.Run) []step.PageRow {
+	x.Helper()
+	found, err := x.look().Find(x.ctx, store.Query{
+		Rows: &store.RowQuery{Kind: store.Page, Owner: step.Owner(row.Key, "")}, Limit: 10_000,
+	})
+	require.NoError(x, err)
+	out := make([]step.PageRow, len(found.Rows))
+	for i, p := range found.Rows {
+		require.NoError(x, store.Unmarshal(p.Body, &out[i]))
+	}
+	return out
+}
+
+// log is a list that handlers write to.
+type log[T any] struct {
+	mu   sync.Mutex
+	list []T
+}
+
+func (l *log[T]) add(v T) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, v)
+	return len(l.list)
+}
+
+func (l *log[T]) all() []T {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]T(nil), l.list...)
+}
+
+// tryRun is run for a node that may be kept from starting.
+func (n *node) tryRun() bool {
+	n.x.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel, n.done = cancel, make(chan error, 1)
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	select {
+	case <-n.Running():
+	case err := <-ended:
+		require.ErrorIs(n.x, err, store.ErrUnavailable)
+		n.done <- nil
+		return false
+	case <-n.x.ctx.Done():
+		n.x.Fatal("router does not run")
+	}
+	go func() { n.done <- <-ended }()
+	return true
+}
