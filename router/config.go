@@ -137,7 +137,7 @@ func (c *Config) fill(values map[string]any, texts bool, spell func(string) stri
 	var seen mapstructure.Metadata
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result: c, TagName: "koanf", Metadata: &seen, WeaklyTypedInput: texts, DecodeHook: decodeValue,
-		MatchName: func(key, field string) bool { return key == field },
+		MatchName: func(key, field string) bool { return key == field && field != notRead },
 	})
 	if err != nil {
 		return err
@@ -152,9 +152,12 @@ func (c *Config) fill(values map[string]any, texts bool, spell func(string) stri
 	if len(seen.Unused) == 0 {
 		return nil
 	}
-	known := append(seen.Keys, seen.Unset...)
+	known := slices.DeleteFunc(append(seen.Keys, seen.Unset...), func(key string) bool { return key == notRead })
 	return fmt.Errorf("unknown key %s; known are %s", spellAll(seen.Unused, spell), spellAll(known, spell))
 }
+
+// notRead marks the fields of Config that only programs set.
+const notRead = "-"
 
 func spellAll(keys []string, spell func(string) string) string {
 	names := make([]string, len(keys))

@@ -16,7 +16,7 @@ type DeadLetter struct {
 	Message store.Message
 	At      time.Time // when it failed for good
 	Reason  string
-	Open    bool // its run waits for it to be requeued or discarded
+	Open    bool // its run, unless it has ended since, waits for it to be requeued or discarded
 }
 
 // DeadLetters lists dead letters, of runs and of jobs, in the order in which

@@ -38,8 +38,9 @@ var imports = map[string]string{
 // checks that it can be used. The caller closes it.
 func Open(ctx context.Context, rawURL string, o Options) (Store, error) {
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("store URL: %w", err)
+	if err != nil { // which holds the URL, and so perhaps a password
+		scheme, _, _ := strings.Cut(rawURL, ":")
+		return nil, fmt.Errorf("store URL %q is malformed; special characters in it must be written as %%XX", scheme+":...")
 	}
 	if u.Scheme == "" {
 		return nil, fmt.Errorf("store URL %q has no scheme; for example sqlite:///path/to/file.db", u.Redacted())

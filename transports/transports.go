@@ -63,8 +63,9 @@ var imports = map[string]string{
 // Open opens the transport that rawURL names. The caller closes it.
 func Open(ctx context.Context, rawURL string) (Transport, error) {
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("transport URL: %w", err)
+	if err != nil { // which holds the URL, and so perhaps a password
+		scheme, _, _ := strings.Cut(rawURL, ":")
+		return nil, fmt.Errorf("transport URL %q is malformed; special characters in it must be written as %%XX", scheme+":...")
 	}
 	mu.RLock()
 	open := openers[u.Scheme]

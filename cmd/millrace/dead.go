@@ -28,23 +28,34 @@ type deadLine struct {
 	Run      string    `json:"run,omitempty"`
 	At       time.Time `json:"at"`
 	Attempts int       `json:"failed_attempts"`
-	Open     bool      `json:"open"` // its run waits for it
+	Status   string    `json:"run_status,omitempty"`
 	Reason   string    `json:"reason"`
 }
 
-func deadLineOf(d saga.DeadLetter) deadLine {
+// deadLineOf lists a dead letter. Its run may have been purged since.
+func deadLineOf(s *session, r *router.Router, d saga.DeadLetter) (deadLine, error) {
 	m := &d.Message
-	return deadLine{d.Seq, m.ID, m.Task, m.Topic, m.RunID, d.At, m.Tries, d.Open, d.Reason}
+	l := deadLine{
+		Seq: d.Seq, ID: m.ID, Task: m.Task, Topic: m.Topic, Run: m.RunID, At: d.At, Attempts: m.Tries, Reason: d.Reason,
+	}
+	if m.Run == 0 {
+		return l, nil
+	}
+	found, err := r.Find(s.ctx, store.Query{Runs: &store.RunQuery{Key: m.Run}})
+	if err == nil && len(found.Runs) > 0 {
+		l.Status = found.Runs[0].Status.String()
+	}
+	return l, err
 }
 
-var deadHead = []string{"SEQ", "AT", "TASK", "RUN", "FAILED", "RUN WAITS", "REASON"}
+var deadHead = []string{"SEQ", "AT", "TASK", "RUN", "STATUS", "FAILED", "REASON"}
 
 func (l *deadLine) row(t *table) {
 	task := l.Task
 	if task == "" {
 		task = l.Topic
 	}
-	t.row(l.Seq, moment(l.At), task, l.Run, l.Attempts, map[bool]string{true: "yes"}[l.Open], clip(l.Reason, 80))
+	t.row(l.Seq, moment(l.At), task, l.Run, l.Status, l.Attempts, clip(l.Reason, 80))
 }
 
 // Run lists dead letters.
@@ -68,7 +79,10 @@ func (c *listDead) list(s *session, r *router.Router) error {
 		if n++; c.Limit > 0 && n > c.Limit {
 			break
 		}
-		l := deadLineOf(d)
+		l, err := deadLineOf(s, r, d)
+		if err != nil {
+			return err
+		}
 		if !s.flags.JSON {
 			l.row(t)
 		} else if err := s.line(l); err != nil {
@@ -144,9 +158,13 @@ func (c *showDead) read(s *session, r *router.Router) (*deadDocument, error) {
 	if err != nil {
 		return nil, err
 	}
+	line, err := deadLineOf(s, r, d)
+	if err != nil {
+		return nil, err
+	}
 	m := &d.Message
 	doc := &deadDocument{
-		deadLine: deadLineOf(d), Due: instant(m.Due), Priority: m.Priority, Key: m.Key, Undo: m.Undo, Joined: m.Joined, Meta: m.Meta,
+		deadLine: line, Due: instant(m.Due), Priority: m.Priority, Key: m.Key, Undo: m.Undo, Joined: m.Joined, Meta: m.Meta,
 		Failures: []failure{}, Edits: []edit{},
 	}
 	doc.Payload, doc.PayloadBytes = split(m.Payload)

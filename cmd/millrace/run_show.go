@@ -132,7 +132,9 @@ func (c *showRun) read(s *session, r *router.Router) (*runDocument, error) {
 	d := &runDocument{runLine: lineOf(row), Saga: row.Saga, Undos: row.Undos, Entries: row.Entries, now: w.Now}
 	d.Result, d.ResultBytes = split(row.Result)
 	d.State, d.StateBytes = split(row.State)
-	d.Waits = waitsOf(&w, holders)
+	if d.Waits, err = waitsOf(s, r, &w, holders); err != nil {
+		return nil, err
+	}
 	return d, c.readHistory(s, run, d)
 }
 
@@ -179,7 +181,7 @@ func holders(s *session, r *router.Router) (map[int64]string, error) {
 	return names, err
 }
 
-func waitsOf(w *saga.Waits, holders map[int64]string) waits {
+func waitsOf(s *session, r *router.Router, w *saga.Waits, holders map[int64]string) (waits, error) {
 	out := waits{Messages: []openMessage{}, Joins: []openJoin{}, Dead: []deadLine{}, More: w.More}
 	for _, m := range w.Messages {
 		out.Messages = append(out.Messages, messageOf(m, w.Now, holders))
@@ -188,9 +190,13 @@ func waitsOf(w *saga.Waits, holders map[int64]string) waits {
 		out.Joins = append(out.Joins, openJoin(j))
 	}
 	for _, d := range w.Dead {
-		out.Dead = append(out.Dead, deadLineOf(d))
+		line, err := deadLineOf(s, r, d)
+		if err != nil {
+			return out, err
+		}
+		out.Dead = append(out.Dead, line)
 	}
-	return out
+	return out, nil
 }
 
 func messageOf(m *store.Message, now time.Time, holders map[int64]string) openMessage {

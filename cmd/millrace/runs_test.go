@@ -78,8 +78,8 @@ JOIN  THEN  MISSING  ARRIVED  DEADLINE  ELSE
 both  shop/ship  charged  packed  (when), in (time)  shop/expire
 
 dead letters
-SEQ  AT  TASK  RUN  FAILED  RUN WAITS  REASON
-5  (when)  shop/charge  order-1  1  yes  card refused
+SEQ  AT  TASK  RUN  STATUS  FAILED  REASON
+5  (when)  shop/charge  order-1  running  1  card refused
 
 history, 3 of 3 entries
 TIME  ENTRY  TASK  STATUS  WHAT
