@@ -18,19 +18,45 @@ import (
 // store.ErrClosed, the context's, and one that names a number that was not
 // given out or a key that exists.
 func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
-	leave, err := s.enter(ctx, "commit")
-	if err != nil {
+	settle, err := s.CommitAhead(ctx, keys, decide)
+	if err != nil || settle == nil {
 		return err
 	}
-	defer leave()
+	return settle()
+}
+
+// CommitAhead implements [store.Pipelined]: the changes are applied when it
+// returns, and on disk when settle does. settle must be called, and Close
+// waits for it.
+func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.Decide) (settle func() error, err error) {
+	leave, err := s.enter(ctx, "commit")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if settle == nil {
+			leave()
+		}
+	}()
 	c := commit{spare: block}
-	return s.writer.do(ctx, "commit", func(x *session) (bool, error) {
+	var number int64
+	err = s.writer.do(ctx, "commit", func(x *session) (bool, error) {
 		if err := s.cache.refresh(x); err != nil {
 			return false, err
 		}
 		c.x, c.now, c.free, c.known = x, s.now(), s.free, s.cache.runs
 		return c.run(keys, decide)
-	}, func(err error) { s.settle(&c, err) })
+	}, func(err error) {
+		s.settle(&c, err)
+		number = s.wal.append()
+	})
+	if err != nil || number == 0 || s.config.Synchronous == Normal {
+		return nil, err
+	}
+	return func() error {
+		defer leave()
+		return explain("commit", s.wal.await(number))
+	}, nil
 }
 
 // settle notes what is known after a COMMIT. If nobody knows what came of it,

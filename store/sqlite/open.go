@@ -29,15 +29,17 @@ type Store struct {
 	callers *sql.DB
 	free    numbers // guarded by the writer's line
 	cache   cache   // guarded by the writer's line
+	wal     *wal
 
 	mu     sync.RWMutex // held for reading by calls under way
 	closed bool
 }
 
 var (
-	_ store.Store    = (*Store)(nil)
-	_ store.SQL      = (*Store)(nil)
-	_ store.Migrator = (*Store)(nil)
+	_ store.Store     = (*Store)(nil)
+	_ store.SQL       = (*Store)(nil)
+	_ store.Migrator  = (*Store)(nil)
+	_ store.Pipelined = (*Store)(nil)
 )
 
 // Open opens the file at path, makes it if it is missing, and brings its
@@ -58,7 +60,7 @@ func Open(ctx context.Context, path string, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{path: path, config: c}
+	s := &Store{path: path, config: c, wal: newWAL(path)}
 	if err := s.connect(ctx); err != nil {
 		return nil, errors.Join(err, s.disconnect())
 	}
@@ -95,7 +97,7 @@ func locate(path string, mustExist bool) (string, error) {
 }
 
 func (s *Store) connect(ctx context.Context) error {
-	connector, err := sqlite.NewConnector(s.dsn("_pragma=busy_timeout(0)", cacheSize(s.config.CacheMiB)))
+	connector, err := sqlite.NewConnector(s.dsn(Normal, "_pragma=busy_timeout(0)", cacheSize(s.config.CacheMiB)))
 	if err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
@@ -105,11 +107,11 @@ func (s *Store) connect(ctx context.Context) error {
 	}
 	busy := fmt.Sprintf("_pragma=busy_timeout(%d)", s.config.BusyTimeout.Milliseconds())
 	small := cacheSize(min(s.config.CacheMiB, 4))
-	readers, err := sqlite.NewConnector(s.dsn(busy, small, "_pragma=query_only(1)"))
+	readers, err := sqlite.NewConnector(s.dsn(Normal, busy, small, "_pragma=query_only(1)"))
 	if err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
-	callers, err := sqlite.NewConnector(s.dsn(busy, small, "_txlock=immediate"))
+	callers, err := sqlite.NewConnector(s.dsn(s.config.Synchronous, busy, small, "_txlock=immediate"))
 	if err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
@@ -126,11 +128,12 @@ const journalLimit = 64 << 20
 
 func cacheSize(mib int) string { return fmt.Sprintf("_pragma=cache_size(-%d)", mib*1024) }
 
-// dsn names the file and the settings of a connection in the driver's way.
-func (s *Store) dsn(settings ...string) string {
+// dsn names the file and the settings of a connection in the driver's way. The
+// writer's own is Normal: where commits are Full, it flushes by itself (wal).
+func (s *Store) dsn(sync Synchronous, settings ...string) string {
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(s.path)}
 	name := u.String() +
-		fmt.Sprintf("?_pragma=synchronous(%s)", s.config.Synchronous) +
+		fmt.Sprintf("?_pragma=synchronous(%s)", sync) +
 		fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", s.config.CheckpointPages) +
 		fmt.Sprintf("&_pragma=journal_size_limit(%d)", journalLimit) +
 		"&_pragma=temp_store(memory)&_error_rc=1"
@@ -252,5 +255,6 @@ func (s *Store) disconnect() error {
 	if s.writer != nil {
 		all = append(all, s.writer.close())
 	}
+	all = append(all, s.wal.close())
 	return errors.Join(all...)
 }
