@@ -71,6 +71,8 @@ func TestSecondStartPrintsTheSameSummary(t *testing.T) {
 
 // M2, M3, C1: what the handlers wrote down adds up after kills, or the
 // program would end with status 1.
+//
+//semantics:stores sqlite
 func TestKilledCheckoutGoesOn(t *testing.T) {
 	checkout := clitest.Build(t)
 	args := []string{"-n", "300", "-customers", "100", "-deadline", "300ms", "-decline", "0.2", "-silent", "0.1"}

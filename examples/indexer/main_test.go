@@ -147,6 +147,8 @@ func TestFreshIndexesAgain(t *testing.T) {
 }
 
 // F9: a fork that is staged in chunks.
+//
+//semantics:stores sqlite
 func TestHundredsOfPackages(t *testing.T) {
 	files := map[string]string{}
 	for i := range 600 {
@@ -158,6 +160,8 @@ func TestHundredsOfPackages(t *testing.T) {
 }
 
 // F9: one dead child does not hang the run.
+//
+//semantics:stores memory
 func TestPackageThatCannotBeReadIsCounted(t *testing.T) {
 	root := write(t, tree)
 	index, err := OpenIndex(t.Context(), filepath.Join(t.TempDir(), "index.db"))
@@ -192,6 +196,8 @@ func TestPackageThatCannotBeReadIsCounted(t *testing.T) {
 // Killed at random moments and started again, it ends with the same report.
 //
 // M2, F2, F9
+//
+//semantics:stores sqlite
 func TestKilledIndexerEndsWithTheSameReport(t *testing.T) {
 	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
 	require.NoError(t, err)
@@ -202,8 +208,8 @@ func TestKilledIndexerEndsWithTheSameReport(t *testing.T) {
 	took := time.Since(begun)
 	kills := 0
 	for _, dir := range []string{"one", "two"} {
-		for range 4 {
-			if indexer.Kill(rand.N(took), "-dir", dir, folder) {
+		for range 6 {
+			if indexer.Kill(rand.N(took/2), "-dir", dir, folder) {
 				kills++
 			}
 		}
