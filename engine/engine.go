@@ -146,6 +146,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 
 	if err := e.register(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return fmt.Errorf("engine: register worker: %w", err)
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
