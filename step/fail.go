@@ -20,8 +20,7 @@ func (v *view) retry(m *store.Message, o *Outcome) {
 		return
 	}
 	v.attempt(m, o.Failure)
-	v.dropChunks(m, nil)
-	m.Staged = 0
+	v.unstage(m)
 	v.unlock(m)
 	m.Due = v.due(0, o.Delay.Microseconds())
 	v.hand(m)
@@ -68,9 +67,7 @@ func clip(s string, n int) string {
 func (v *view) reject(m *store.Message, o *Outcome) {
 	r := v.runOf(m)
 	v.attempt(m, o.Failure)
-	v.dropChunks(m, nil)
-	m.Staged = 0
-	v.unlock(m)
+	v.unstage(m)
 	v.deleteMessage(m.Seq)
 	v.counts.Dead++
 	row := &DeadRow{Message: *m, At: v.now(), Reason: o.Failure.text()}
@@ -82,6 +79,7 @@ func (v *view) reject(m *store.Message, o *Outcome) {
 	if r != nil {
 		v.settle(r, &Entry{Kind: "dead", Message: m.ID, Task: m.Task, Attempt: m.Attempt, Error: row.Reason})
 	}
+	v.unlock(m)
 }
 
 // bury does to the run what the author chose for its dead letters. The letter

@@ -99,6 +99,14 @@ func (v *view) dropChunks(m *store.Message, used []Decision) {
 	}
 }
 
+// unstage is for an execution that came to nothing.
+func (v *view) unstage(m *store.Message) {
+	if m.Kind == store.Task { // of a Release, Staged says where it ends
+		v.dropChunks(m, nil)
+		m.Staged = 0
+	}
+}
+
 func uses(ds []Decision, chunk int) bool {
 	for _, d := range ds {
 		if f, ok := d.(*Fork); ok && chunk >= f.First && chunk < f.First+f.Chunks {
