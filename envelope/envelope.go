@@ -3,9 +3,15 @@
 package envelope
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
+	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/millrace-go/millrace/step"
@@ -39,7 +45,11 @@ func Message(ctx context.Context, m *store.Message) *message.Message {
 	if id := m.Meta[ID]; id != "" {
 		uuid = id
 	}
-	msg := message.NewMessage(uuid, m.Payload)
+	payload := m.Payload
+	if m.Task == "" { // a plain handler may write into it, and the row is needed again
+		payload = bytes.Clone(payload)
+	}
+	msg := message.NewMessage(uuid, payload)
 	for k, v := range m.Meta {
 		msg.Metadata[k] = v
 	}
@@ -55,23 +65,46 @@ func Message(ctx context.Context, m *store.Message) *message.Message {
 }
 
 // Send turns a message that a plain Watermill handler produced, or published,
-// into a send to a topic. One that names a task goes to that task.
+// into a send to a topic. One that names a task goes to that task. The payload
+// is shared with msg.
 func Send(topic string, msg *message.Message) step.Send {
-	s := step.Send{Topic: topic, Task: msg.Metadata[Task], Payload: msg.Payload, Away: true}
+	s := step.Send{Topic: topic, Task: task(msg), Payload: msg.Payload, Away: true}
+	s.Meta = make(map[string]string, len(msg.Metadata)+1)
 	for k, v := range msg.Metadata {
-		if k == Task || k == Run || k == Attempt {
-			continue
+		if s.Task == "" || k != Task && k != Run && k != Attempt {
+			s.Meta[k] = v
 		}
-		if s.Meta == nil {
-			s.Meta = make(map[string]string, len(msg.Metadata)+1)
-		}
-		s.Meta[k] = v
 	}
 	if msg.UUID != "" && s.Task == "" {
-		if s.Meta == nil {
-			s.Meta = make(map[string]string, 1)
-		}
 		s.Meta[ID] = msg.UUID
 	}
 	return s
+}
+
+// task returns the task that msg names. What is no task's name is metadata
+// like any other: it came from outside, and stops nobody.
+func task(msg *message.Message) string {
+	name := msg.Metadata[Task]
+	if name == "" || (step.Limits{}).WithDefaults().CheckTask(name) != nil {
+		return ""
+	}
+	return name
+}
+
+// maxID is how many bytes of a foreign id are used as they are.
+const maxID = 128
+
+// SourceID returns the id by which a message from outside is told from others
+// of its producer: its UUID. One that is no proper name is hashed; a message
+// without any is told from all others by a new one.
+func SourceID(msg *message.Message) string {
+	id := msg.UUID
+	switch {
+	case id == "":
+		return watermill.NewUUID()
+	case len(id) > maxID || !utf8.ValidString(id) || strings.ContainsRune(id, 0):
+		sum := sha256.Sum256([]byte(id))
+		return "sha256:" + hex.EncodeToString(sum[:])
+	}
+	return id
 }

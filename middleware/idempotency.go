@@ -28,7 +28,7 @@ type Engine interface {
 //
 // A message that did not come from the engine is taken into the store first,
 // by its UUID and the handler's name; a second one with the same UUID is
-// acknowledged and not run. From then on the store answers for it: retries
+// acknowledged and not run (one without UUID is never a second one). From then on the store answers for it: retries
 // come from the store, to whoever subscribes to the topic there.
 //
 // The handler's error decides the outcome, as set by [Retry] and [Poison]: a
@@ -75,7 +75,7 @@ func held(e Engine, msg *message.Message) (*store.Message, error) {
 		return m, nil
 	}
 	ctx := msg.Context()
-	return e.Take(ctx, message.HandlerNameFromCtx(ctx), msg.UUID, envelope.Send(message.SubscribeTopicFromCtx(ctx), msg))
+	return e.Take(ctx, message.HandlerNameFromCtx(ctx), envelope.SourceID(msg), envelope.Send(message.SubscribeTopicFromCtx(ctx), msg))
 }
 
 // decided sees to errors that nobody inside has decided about.

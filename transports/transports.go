@@ -23,16 +23,28 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// Transport is a connection to a broker. It is safe for concurrent use.
+// Transport is a connection to a broker. It is safe for concurrent use, and so
+// is what it returns.
+//
+// A topic is a queue: its messages wait until they are acknowledged, and
+// several subscriptions share them. Messages that are refused come again, and
+// so does what a subscription that ended had received and not acknowledged; a
+// message may come more than once, and out of order.
 type Transport interface {
-	// Publisher returns a publisher; its Close does not close the transport.
+	// Publisher returns a publisher; its Close does not close the transport,
+	// nor the publisher for others who use it.
 	Publisher() (message.Publisher, error)
 
 	// Subscriber returns a subscriber that keeps up to so many messages in
-	// flight for each subscription.
+	// flight for each subscription. Its Close stops receiving at once and
+	// closes the channels of its subscriptions; then it waits, for a bounded
+	// time, for the acknowledgement of what is in flight, whose context lasts
+	// as long. Ending a subscription's context does the same to that one,
+	// without waiting. Closing twice is allowed; subscribing afterwards fails.
 	Subscriber(concurrency int) (message.Subscriber, error)
 
-	// Close ends all subscriptions and releases the connection.
+	// Close closes all subscribers and releases the connection. Closing twice
+	// is allowed.
 	Close() error
 }
 

@@ -3,9 +3,9 @@
 package native
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -16,11 +16,17 @@ import (
 
 // Engine is what the transport needs of the engine.
 type Engine interface {
+	// Commit stores an outcome that is about no message of the caller's.
 	Commit(ctx context.Context, out *step.Outcome) (step.Verdict, error)
+	// Host takes the messages of a topic, at most so many at once.
 	Host(topic string, concurrency int)
+	// Unhost undoes one Host.
 	Unhost(topic string, concurrency int)
+	// Next blocks until a message of the topic is to be run.
 	Next(ctx context.Context, topic string) (*store.Message, error)
+	// End commits the outcome of a message.
 	End(ctx context.Context, u *step.Unit, err error) error
+	// GiveBack frees a message that was not begun.
 	GiveBack(ctx context.Context, m *store.Message)
 }
 
@@ -41,6 +47,7 @@ func (p *Publisher) Publish(topic string, msgs ...*message.Message) error {
 	}
 	for i, msg := range msgs {
 		out.Sends[i] = envelope.Send(topic, msg)
+		out.Sends[i].Payload = bytes.Clone(msg.Payload) // the caller may use it again
 	}
 	if _, err := p.e.Commit(msgs[0].Context(), out); err != nil {
 		return fmt.Errorf("publish to %s: %w", topic, err)
@@ -50,104 +57,3 @@ func (p *Publisher) Publish(topic string, msgs ...*message.Message) error {
 
 // Close does nothing: the engine belongs to who made it.
 func (p *Publisher) Close() error { return nil }
-
-// Config sets up a [Subscriber].
-type Config struct {
-	Concurrency int // most messages of a subscription in flight; default 256
-
-	// Begun says that whoever gets the messages begins and ends their units
-	// of work, as the Idempotency middleware does. Otherwise acknowledging a
-	// message is its outcome, and refusing it makes it come again.
-	Begun bool
-}
-
-// Subscriber delivers what the engine holds. It is safe for concurrent use.
-type Subscriber struct {
-	e    Engine
-	cfg  Config
-	mu   sync.Mutex
-	done chan struct{}
-	all  sync.WaitGroup
-}
-
-// NewSubscriber returns a subscriber on e.
-func NewSubscriber(e Engine, cfg Config) *Subscriber {
-	if cfg.Concurrency <= 0 {
-		cfg.Concurrency = 256
-	}
-	return &Subscriber{e: e, cfg: cfg, done: make(chan struct{})}
-}
-
-// Subscribe delivers the messages of a topic until ctx ends or the subscriber
-// is closed; then the channel is closed. Several subscriptions of a topic
-// share its messages.
-func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.done:
-		return nil, fmt.Errorf("subscribe to %s: %w", topic, store.ErrClosed)
-	default:
-	}
-	s.e.Host(topic, s.cfg.Concurrency)
-	ctx, cancel := context.WithCancel(ctx)
-	out := make(chan *message.Message)
-	s.all.Go(func() {
-		select {
-		case <-s.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	s.all.Go(func() {
-		defer cancel()
-		s.pump(ctx, topic, out)
-		close(out)
-		s.e.Unhost(topic, s.cfg.Concurrency)
-	})
-	return out, nil
-}
-
-func (s *Subscriber) pump(ctx context.Context, topic string, out chan<- *message.Message) {
-	for {
-		m, err := s.e.Next(ctx, topic)
-		if err != nil {
-			return
-		}
-		msg := envelope.Message(ctx, m)
-		select {
-		case out <- msg:
-		case <-ctx.Done():
-			s.e.GiveBack(ctx, m)
-			return
-		}
-		if !s.cfg.Begun {
-			s.all.Go(func() { s.await(ctx, m, msg) })
-		}
-	}
-}
-
-// await makes the acknowledgement of a message its outcome.
-func (s *Subscriber) await(ctx context.Context, m *store.Message, msg *message.Message) {
-	select {
-	case <-msg.Acked():
-		_ = s.e.End(ctx, &step.Unit{Message: m}, nil) // not stored: it comes again
-	case <-msg.Nacked():
-		s.e.GiveBack(ctx, m)
-	case <-ctx.Done():
-		s.e.GiveBack(ctx, m)
-	}
-}
-
-// Close ends all subscriptions and waits for them. Closing twice is allowed.
-func (s *Subscriber) Close() error {
-	s.mu.Lock()
-	select {
-	case <-s.done:
-	default:
-		close(s.done)
-	}
-	s.mu.Unlock()
-	s.all.Wait()
-	return nil
-}
