@@ -26,6 +26,7 @@ type line struct {
 	Losses     int     `json:"losses"`
 
 	Seconds       float64 `json:"seconds"`
+	CPUPerStep    float64 `json:"cpu_us_per_step"`          // of all cores, user and system
 	AllocsPerStep float64 `json:"allocs_per_step"`          // on Go's heap
 	BytesPerStep  float64 `json:"bytes_per_step"`           // allocated on Go's heap
 	InsertPerS    float64 `json:"insert_per_s,omitempty"`   // jobs: the first phase alone
@@ -81,15 +82,15 @@ type table struct{ w *tabwriter.Writer }
 
 func newTable(out io.Writer) table {
 	t := table{tabwriter.NewWriter(out, 11, 0, 1, ' ', tabwriter.AlignRight)}
-	fmt.Fprintf(t.w, "workload\tstore\ttransport\tn\truns/s\tsteps/s\tp50 ms\tp99 ms\tlimit/s\tratio\tdup\tlost\tallocs/step\t\n")
+	fmt.Fprintf(t.w, "workload\tstore\ttransport\tn\truns/s\tsteps/s\tp50 ms\tp99 ms\tlimit/s\tratio\tdup\tlost\tCPU us/step\tallocs/step\t\n")
 	_ = t.w.Flush()
 	return t
 }
 
 func (t table) line(l line) {
-	fmt.Fprintf(t.w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t  %s\n", l.Workload, l.Store, l.Transport, l.N,
+	fmt.Fprintf(t.w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t  %s\n", l.Workload, l.Store, l.Transport, l.N,
 		figure(l.RunsPerS), figure(l.StepsPerS), figure(l.P50), figure(l.P99), figure(l.Limit), figure(l.Ratio),
-		l.Duplicates, l.Losses, figure(l.AllocsPerStep), l.extras())
+		l.Duplicates, l.Losses, figure(l.CPUPerStep), figure(l.AllocsPerStep), l.extras())
 	_ = t.w.Flush()
 }
 

@@ -14,7 +14,7 @@ func compare(x, y float64) int { return cmp.Compare(x, y) }
 
 // measured is what something cost.
 type measured struct {
-	elapsed       time.Duration
+	elapsed, cpu  time.Duration
 	allocs, bytes uint64
 }
 
@@ -23,9 +23,9 @@ func measure(fn func() error) (measured, error) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	begun := time.Now()
+	begun, cpu := time.Now(), cpuTime()
 	err := fn()
-	m := measured{elapsed: time.Since(begun)}
+	m := measured{elapsed: time.Since(begun), cpu: cpuTime() - cpu}
 	runtime.ReadMemStats(&after)
 	m.allocs, m.bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
 	return m, err
@@ -36,6 +36,7 @@ func (m measured) line(runs, steps int) line {
 	s := m.elapsed.Seconds()
 	return line{
 		RunsPerS: float64(runs) / s, StepsPerS: float64(steps) / s, Seconds: s,
+		CPUPerStep:    float64(m.cpu.Nanoseconds()) / 1e3 / float64(steps),
 		AllocsPerStep: float64(m.allocs) / float64(steps), BytesPerStep: float64(m.bytes) / float64(steps),
 	}
 }
