@@ -19,8 +19,14 @@ type committer struct {
 	e     *Engine
 	mu    sync.Mutex
 	queue []*request
-	busy  bool
+	busy  bool // somebody leads
+	ahead int  // batches that are applied and not durable yet
+	held  bool // the lead waits for one of them
 }
+
+// mostAhead is how many batches are on their way at once: one that is applied
+// while the one before becomes durable. More would only make them smaller.
+const mostAhead = 2
 
 // request is an outcome on its way to the store.
 type request struct {
@@ -76,7 +82,7 @@ func (c *committer) insist(ctx context.Context, out *step.Outcome, a answer) ans
 		r.alone = !outage(a.err)
 		c.submit(r)
 		c.await(ctx, r)
-		a = settled(r.answer, out)
+		a = repeated(r.answer, out)
 	}
 	return a
 }
@@ -85,9 +91,9 @@ func newRequest(out *step.Outcome) *request {
 	return &request{out: out, bytes: size(out), wake: make(chan struct{}, 1)}
 }
 
-// settled reads the answer to a call that was repeated since the answer to
+// repeated reads the answer to a call that was repeated since the answer to
 // the one before was lost: what is there already is then our own.
-func settled(a answer, o *step.Outcome) answer {
+func repeated(a answer, o *step.Outcome) answer {
 	switch {
 	case a.err != nil:
 	case o.Verb == step.Insert && a.verdict.Code == step.Existed,
@@ -177,7 +183,8 @@ func (c *committer) leadBatch(leader *request) {
 	for i, r := range batch {
 		outs[i] = r.out
 	}
-	res, err := c.e.apply(outs, c.passOn)
+	res, err := c.e.apply(outs, c.applied)
+	c.settled()
 	for i, r := range batch {
 		if r.err = err; err == nil {
 			r.verdict = res.Verdicts[i]
@@ -188,10 +195,30 @@ func (c *committer) leadBatch(leader *request) {
 	}
 }
 
-// passOn makes the first who waits the next leader.
-func (c *committer) passOn() {
+// applied makes the first who waits the next leader, unless enough batches are
+// on their way.
+func (c *committer) applied() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ahead++; c.ahead >= mostAhead {
+		c.held = true
+		return
+	}
+	c.passOn()
+}
+
+// settled ends what applied began.
+func (c *committer) settled() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead--
+	if c.held {
+		c.held = false
+		c.passOn()
+	}
+}
+
+func (c *committer) passOn() {
 	if len(c.queue) == 0 {
 		c.busy = false
 		return
