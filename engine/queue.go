@@ -72,6 +72,9 @@ func (q *queues) host(topic string, limit int) {
 	}
 	t.hosts++
 	t.limit += limit
+	if len(t.items) > 0 {
+		t.ready.raise()
+	}
 }
 
 // unhost takes back one host, and returns what nobody here hosts any more.
