@@ -137,7 +137,7 @@ func (c *Config) fill(values map[string]any, texts bool, spell func(string) stri
 	var seen mapstructure.Metadata
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result: c, TagName: "koanf", Metadata: &seen, WeaklyTypedInput: texts, DecodeHook: decodeValue,
-		MatchName: func(key, field string) bool { return key == field && field != notRead },
+		MatchName: func(key, field string) bool { return key == field },
 	})
 	if err != nil {
 		return err

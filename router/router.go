@@ -59,14 +59,14 @@ func New(ctx context.Context, cfg Config) (*Router, error) {
 		return nil, err
 	}
 	r := &Router{cfg: cfg, tasks: map[string]saga.Binding{}, services: map[string]bool{}, running: make(chan struct{})}
-	if err := r.openStore(ctx); err != nil {
-		return nil, err
-	}
 	var err error
-	if cfg.Transport != "" {
+	if cfg.Transport != "" { // first: opening the store may make and migrate it
 		if r.broker, err = transports.Open(ctx, cfg.Transport); err != nil {
-			return nil, errors.Join(err, r.Close())
+			return nil, err
 		}
+	}
+	if err = r.openStore(ctx); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	r.engine, err = engine.New(engine.Config{
 		Store: r.store, Lease: cfg.Lease, Poll: cfg.Poll, Drain: cfg.Drain, Hold: cfg.Hold,
@@ -177,16 +177,24 @@ func (r *Router) Run(ctx context.Context) error {
 		r.mistakes = append(r.mistakes, errors.New("run was called twice"))
 	}
 	r.ran = true
-	mistakes := r.mistakes
+	err := r.mistaken()
 	r.mu.Unlock()
-	if len(mistakes) > 0 {
-		return fmt.Errorf("router: %w", oneLine(errors.Join(mistakes...)))
+	if err != nil {
+		return err
 	}
 	wm, err := r.compose()
 	if err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
 	return r.supervise(ctx, wm)
+}
+
+// mistaken says in one line what was bound or added wrongly. r.mu is held.
+func (r *Router) mistaken() error {
+	if len(r.mistakes) == 0 {
+		return nil
+	}
+	return fmt.Errorf("router: %w", oneLine(errors.Join(r.mistakes...)))
 }
 
 // supervise runs the engine until ctx ends and it has drained; the Watermill
@@ -299,9 +307,10 @@ func (r *Router) keying(m *store.Message) (step.Keying, error) {
 
 // Commit implements [saga.Host]. A start of, or a job for, a task that has no
 // handler here although its service does is step.ErrUnknownTask, with nothing
-// written: whoever runs a service runs all of its tasks.
+// written: whoever runs a service runs all of its tasks. Nor is anything
+// written by a program whose Run is going to refuse what it bound.
 func (r *Router) Commit(ctx context.Context, out *step.Outcome) (step.Verdict, error) {
-	if err := r.checkHandled(out); err != nil {
+	if err := r.checkAble(out); err != nil {
 		return step.Verdict{}, err
 	}
 	return r.engine.Commit(ctx, out)
@@ -310,15 +319,20 @@ func (r *Router) Commit(ctx context.Context, out *step.Outcome) (step.Verdict, e
 // CommitTx implements [saga.Host]. It fails on a store without SQL, and as
 // Commit does.
 func (r *Router) CommitTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (step.Verdict, error) {
-	if err := r.checkHandled(out); err != nil {
+	if err := r.checkAble(out); err != nil {
 		return step.Verdict{}, err
 	}
 	return r.engine.CommitTx(ctx, tx, out)
 }
 
-// checkHandled reports what this very program is to carry out and can't. What
+// checkAble reports what this very program is to carry out and can't. What
 // other processes send is taken in all the same: they may be newer (M6).
-func (r *Router) checkHandled(out *step.Outcome) error {
+func (r *Router) checkAble(out *step.Outcome) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.mistaken(); err != nil && !r.ran {
+		return err
+	}
 	if out.Start != nil {
 		return r.handled(out.Start.Task)
 	}
@@ -330,9 +344,8 @@ func (r *Router) checkHandled(out *step.Outcome) error {
 	return nil
 }
 
+// handled reports a task of a service that runs here, without a handler.
 func (r *Router) handled(task string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if _, bound := r.tasks[task]; bound || !r.services[step.Service(task)] {
 		return nil
 	}

@@ -64,7 +64,7 @@ func settleDead(ctx context.Context, h Host, verb step.Verb, op *step.DeadOp) er
 	return nil
 }
 
-// RequeueAll sends all dead letters again that are there when it begins, in
+// RequeueAll sends all dead letters again that are there when it begins, about in
 // their order, perSecond of them a second by their due times; 0 sends them all
 // at once. each, if not nil, is told of every letter, with the error if it
 // could not be sent: [ErrEnded], [ErrNotFound] if somebody else was faster, or
