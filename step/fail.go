@@ -42,6 +42,9 @@ func (v *view) attempt(m *store.Message, f *Failure) {
 	if m.First == 0 {
 		m.First = v.now()
 	}
+	if m.Kind != store.Task { // nobody's handler: the count will do
+		return
+	}
 	row := &AttemptRow{Number: m.Tries, At: v.now(), Host: v.env.Host, PID: v.env.PID, Text: f.text()}
 	if f != nil {
 		row.Stack = clip(f.Stack, maxStack)

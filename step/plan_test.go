@@ -1,6 +1,8 @@
 package step_test
 
 import (
+	"math/bits"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,21 +27,45 @@ type planner struct {
 	most   int
 }
 
+// number draws evenly from a range; rapid's own ranges prefer small numbers.
+func (p *planner) number(from, to int) int {
+	n := to - from + 1
+	return from + rapid.Custom(func(t *rapid.T) (v int) {
+		for range bits.Len(uint(n)) + 3 {
+			v <<= 1
+			if rapid.Bool().Draw(t, "bit") {
+				v++
+			}
+		}
+		return v % n
+	}).Draw(p.t, "number")
+}
+
+func one[T any](p *planner, list []T) T { return list[p.number(0, len(list)-1)] }
+
+// some draws a part of a list, in some order.
+func (p *planner) some(list []string) (part []string) {
+	for _, s := range list {
+		if p.chance(50) {
+			part = slices.Insert(part, p.number(0, len(part)), s)
+		}
+	}
+	return part
+}
+
+func (p *planner) chance(percent int) bool { return p.number(0, 99) >= 100-percent }
+
 func (p *planner) label() []byte {
 	p.labels++
 	return strconv.AppendInt(nil, int64(p.labels), 10)
 }
 
-func (p *planner) chance(percent int) bool {
-	return rapid.IntRange(0, 99).Draw(p.t, "chance") >= 100-percent
-}
-
-func (p *planner) of(list []string) string { return rapid.SampledFrom(list).Draw(p.t, "name") }
+func (p *planner) of(list []string) string { return one(p, list) }
 
 func (p *planner) send() step.Send {
 	s := step.Send{Task: "s/t", Payload: p.label()}
 	if p.chance(15) {
-		s.After = time.Duration(rapid.IntRange(1, 90).Draw(p.t, "after")) * time.Second
+		s.After = time.Duration(p.number(1, 90)) * time.Second
 	}
 	if p.chance(10) {
 		s.Key = p.of([]string{"k", "l"})
@@ -52,12 +78,12 @@ func (p *planner) send() step.Send {
 
 func (p *planner) timer() step.Send {
 	s := p.send()
-	s.Name, s.After = p.of(planNames), time.Duration(rapid.IntRange(1, 90).Draw(p.t, "after"))*time.Second
+	s.Name, s.After = p.of(planNames), time.Duration(p.number(1, 90))*time.Second
 	return s
 }
 
 func (p *planner) sends(most int) (list []step.Send) {
-	for range rapid.IntRange(0, most).Draw(p.t, "sends") {
+	for range p.number(0, most) {
 		list = append(list, p.send())
 	}
 	return list
@@ -79,7 +105,7 @@ func (p *planner) decisions(m *store.Message, staged [][]step.Send) (ds []step.D
 	if p.labels >= p.most {
 		return ds
 	}
-	for range rapid.IntRange(0, 4).Draw(p.t, "decisions") {
+	for range p.number(0, 4) {
 		switch {
 		case m.Run == 0:
 			ds = append(ds, p.ofJob())
@@ -93,7 +119,7 @@ func (p *planner) decisions(m *store.Message, staged [][]step.Send) (ds []step.D
 }
 
 func (p *planner) ofJob() step.Decision {
-	switch rapid.IntRange(0, 9).Draw(p.t, "of a job") {
+	switch p.number(0, 9) {
 	case 0:
 		return step.Emit{Event: "a"} // refused
 	case 1:
@@ -106,7 +132,7 @@ func (p *planner) ofJob() step.Decision {
 
 func (p *planner) ofUndo() step.Decision {
 	late := p.send()
-	switch rapid.IntRange(0, 9).Draw(p.t, "of an undo") {
+	switch p.number(0, 9) {
 	case 0:
 		return step.Undo{Send: p.send()} // refused
 	case 1:
@@ -125,7 +151,7 @@ func (p *planner) ofUndo() step.Decision {
 
 func (p *planner) ofStep() []step.Decision {
 	late := p.send()
-	switch n := rapid.IntRange(0, 99).Draw(p.t, "of a step"); {
+	switch n := p.number(0, 99); {
 	case n < 25:
 		return []step.Decision{p.send()}
 	case n < 45:
@@ -169,9 +195,9 @@ func (p *planner) emit() step.Emit {
 func (p *planner) join() step.Join {
 	j := step.Join{
 		Rule: joins.Rule{
-			Mode:   rapid.SampledFrom([]joins.Mode{joins.All, joins.Any, joins.Some}).Draw(p.t, "mode"),
-			Need:   rapid.IntRange(0, 3).Draw(p.t, "need"),
-			Events: rapid.SliceOfNDistinct(rapid.SampledFrom(planEvents), 0, 3, rapid.ID[string]).Draw(p.t, "events"),
+			Mode:   one(p, []joins.Mode{joins.All, joins.Any, joins.Some}),
+			Need:   p.number(0, 3),
+			Events: p.some(planEvents),
 		},
 		OnlyAfter: p.chance(20), Then: p.send(),
 	}
@@ -184,7 +210,7 @@ func (p *planner) join() step.Join {
 // over is a join over a fork of the same step.
 func (p *planner) over(f *step.Fork) step.Join {
 	return p.timed(step.Join{
-		Rule: joins.Rule{Mode: joins.Fork, MaxFailed: rapid.IntRange(0, 2).Draw(p.t, "max failed")}, Fork: f, Then: p.send(),
+		Rule: joins.Rule{Mode: joins.Fork, MaxFailed: p.number(0, 2)}, Fork: f, Then: p.send(),
 	})
 }
 
@@ -193,7 +219,7 @@ func (p *planner) timed(j step.Join) step.Join {
 		j.Name = p.of(planNames)
 	}
 	if p.chance(40) {
-		j.Within = time.Duration(rapid.IntRange(1, 90).Draw(p.t, "within")) * time.Second
+		j.Within = time.Duration(p.number(1, 90)) * time.Second
 		if p.chance(80) {
 			late := p.send()
 			j.Else = &late

@@ -24,7 +24,7 @@ func TestRandomPrograms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		w.begin()
-		for range rapid.IntRange(1, 40).Draw(t, "acts") {
+		for range w.plan.number(1, 60) {
 			w.act()
 		}
 		w.rest()
@@ -33,14 +33,14 @@ func TestRandomPrograms(t *testing.T) {
 
 // act does one thing that can happen in a world.
 func (w *world) act() {
-	h := rapid.SampledFrom(w.workers).Draw(w.t, "worker")
-	switch n := rapid.IntRange(0, 99).Draw(w.t, "act"); {
+	h := one(&w.plan, w.workers)
+	switch n := w.plan.number(0, 99); {
 	case n < 62:
-		w.work(h, rapid.IntRange(1, 4).Draw(w.t, "batch"))
+		w.work(h, w.plan.number(1, 4))
 	case n < 76:
-		w.grab(h, rapid.IntRange(1, 3).Draw(w.t, "grab"))
+		w.grab(h, w.plan.number(1, 3))
 	case n < 82:
-		w.clock.Advance(time.Duration(rapid.IntRange(1, 100).Draw(w.t, "seconds")) * time.Second)
+		w.clock.Advance(time.Duration(w.plan.number(1, 100)) * time.Second)
 	case n < 87:
 		w.crash(h)
 	case n < 91:
@@ -61,7 +61,7 @@ func (w *world) begin() {
 		w.do(h, []*step.Outcome{{Verb: step.Insert, Sends: []step.Send{w.plan.send()}, Source: &step.Source{Consumer: "c", ID: fmt.Sprint(w.begun)}}})
 		return
 	}
-	onDead := rapid.SampledFrom([]step.OnDead{step.LeaveOpen, step.FailRun, step.Compensate}).Draw(w.t, "on dead")
+	onDead := one(&w.plan, []step.OnDead{step.LeaveOpen, step.FailRun, step.Compensate})
 	start := &step.Start{RunID: fmt.Sprint("r", w.begun), Task: "s/t", Input: w.plan.label(), Nonce: "n", OnDead: onDead}
 	w.do(h, []*step.Outcome{{Verb: step.Begin, Start: start}})
 }
@@ -100,7 +100,7 @@ func (w *world) ghost() {
 	if len(w.past) == 0 {
 		return
 	}
-	p := rapid.SampledFrom(w.past).Draw(w.t, "ghost")
+	p := one(&w.plan, w.past)
 	if p.out.Message == nil {
 		return
 	}
@@ -133,7 +133,7 @@ func (w *world) work(h *hand, n int) {
 		if len(held) == 0 {
 			break
 		}
-		i := rapid.IntRange(0, len(held)-1).Draw(w.t, "message")
+		i := w.plan.number(0, len(held)-1)
 		batch = append(batch, w.outcome(h, held[i]))
 		held = slices.Delete(held, i, i+1)
 	}
@@ -172,7 +172,7 @@ func (w *world) admitted(h *hand, m *store.Message) {
 // outcome draws how a held message ends.
 func (w *world) outcome(h *hand, m *store.Message) *step.Outcome {
 	failure := &step.Failure{Text: "drawn"}
-	delay := time.Duration(rapid.IntRange(0, 30).Draw(w.t, "delay")) * time.Second
+	delay := time.Duration(w.plan.number(0, 30)) * time.Second
 	if m.Kind != store.Task {
 		if w.plan.chance(4) {
 			return &step.Outcome{Verb: step.Retry, Message: m, Delay: delay, Failure: failure}
@@ -188,7 +188,7 @@ func (w *world) outcome(h *hand, m *store.Message) *step.Outcome {
 	if m.Key != "" && h.admitted[m.Seq] == nil {
 		return &step.Outcome{Verb: step.Admit, Message: m, Key: m.Key}
 	}
-	switch n := rapid.IntRange(0, 99).Draw(w.t, "outcome"); {
+	switch n := w.plan.number(0, 99); {
 	case n < 8:
 		return &step.Outcome{Verb: step.Retry, Message: m, Delay: delay, Failure: failure}
 	case n < 14:
@@ -206,8 +206,8 @@ func (w *world) deadLetter(h *hand) {
 	if len(rows) == 0 {
 		return
 	}
-	seq, _ := store.ParseNum(rapid.SampledFrom(rows).Draw(w.t, "letter").Name)
-	verb := rapid.SampledFrom([]step.Verb{step.Requeue, step.Discard}).Draw(w.t, "verb")
+	seq, _ := store.ParseNum(one(&w.plan, rows).Name)
+	verb := one(&w.plan, []step.Verb{step.Requeue, step.Discard})
 	w.do(h, []*step.Outcome{{Verb: verb, Dead: &step.DeadOp{Seq: seq}}})
 }
 
@@ -215,7 +215,7 @@ func (w *world) abort(h *hand) {
 	if len(w.model.runs) == 0 {
 		return
 	}
-	run := rapid.SampledFrom(sorted(w.model.runs)).Draw(w.t, "run")
+	run := one(&w.plan, sorted(w.model.runs))
 	w.do(h, []*step.Outcome{{Verb: step.Abort, Abort: &step.AbortOp{RunID: run, Cancel: w.plan.chance(50), Reason: "drawn"}}})
 }
 

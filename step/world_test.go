@@ -113,7 +113,7 @@ func (w *world) commit(worker int64, room int, outs []*step.Outcome) *step.Resul
 // answer is lost, and the same batch is committed again.
 func (w *world) do(h *hand, outs []*step.Outcome) []step.Verdict {
 	before := w.oracle()
-	room := rapid.IntRange(0, 3).Draw(w.t, "room")
+	room := w.plan.number(0, 3)
 	effects := make([]func(), len(outs))
 	for i, o := range outs {
 		effects[i] = w.effect(h, o)
