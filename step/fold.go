@@ -161,10 +161,12 @@ func (v *view) stored(o *Outcome) bool {
 }
 
 func (v *view) foldHeld(o *Outcome) Verdict {
+	if o.Verb == Done { // which changes nothing of the message
+		v.done(o.Message, o)
+		return Verdict{Code: Applied}
+	}
 	m := *o.Message // the fold's own copy
 	switch o.Verb {
-	case Done:
-		v.done(&m, o)
 	case Retry:
 		v.retry(&m, o)
 	case Reject:

@@ -77,15 +77,15 @@ func (e *Entry) sent(m *store.Message) {
 // last one.
 func (v *view) record(r *runView, e *Entry) {
 	e.At, e.Worker = v.now(), v.env.Worker
-	e.Open, e.Waiting = r.Open-r.was.Open, r.Waiting-r.was.Waiting
-	e.Dead, e.Undos = r.Dead-r.was.Dead, r.Undos-r.was.Undos
-	if r.Status != r.was.Status {
+	e.Open, e.Waiting = r.Open-r.was.open, r.Waiting-r.was.waiting
+	e.Dead, e.Undos = r.Dead-r.was.dead, r.Undos-r.was.undos
+	if r.Status != r.was.status {
 		e.Status = r.Status.String()
 		if r.Status == store.Finished {
 			e.Result = r.Result
 		}
 	}
-	if r.Error != r.was.Error {
+	if r.Error != r.was.reason {
 		e.Reason = r.Error
 	}
 	e.Fired = e.names(r.fired)
@@ -93,7 +93,7 @@ func (v *view) record(r *runView, e *Entry) {
 	r.fired, r.dropped = nil, nil
 	r.Updated, r.changed = v.now(), true
 	v.append(r, e)
-	r.was = r.Run
+	r.was = ledgerOf(&r.Run)
 }
 
 func (e *Entry) names(list []string) []string {

@@ -188,9 +188,12 @@ func (w *world) outcome(h *hand, m *store.Message) *step.Outcome {
 	if m.Key != "" && h.admitted[m.Seq] == nil {
 		return &step.Outcome{Verb: step.Admit, Message: m, Key: m.Key}
 	}
-	switch n := w.plan.number(0, 99); {
+	n := w.plan.number(0, 99)
+	switch {
 	case n < 8:
 		return &step.Outcome{Verb: step.Retry, Message: m, Delay: delay, Failure: failure}
+	case w.program != nil:
+		return &step.Outcome{Verb: step.Done, Message: m, Decisions: w.program.of(m, w.labelOf(m))}
 	case n < 14:
 		return &step.Outcome{Verb: step.Reject, Message: m, Failure: failure}
 	case n < 18:
@@ -259,6 +262,9 @@ func (w *world) settleDown(h *hand) {
 
 func (w *world) finish(h *hand, m *store.Message) {
 	o := &step.Outcome{Verb: step.Done, Message: m}
+	if w.program != nil && m.Kind == store.Task {
+		o.Decisions = w.program.of(m, w.labelOf(m))
+	}
 	switch {
 	case m.Kind != store.Task:
 		o.Verb = step.Internal

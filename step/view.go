@@ -28,10 +28,21 @@ type view struct {
 
 type runView struct {
 	store.Run
-	was     store.Run // as of the last history entry
+	was     ledger // as of the last history entry
 	changed bool
 	fired   []string // joins that fired or ended since the last history entry
 	dropped []string // ids of messages and names of joins that were cancelled since
+}
+
+// ledger is what of a run a history entry tells the change of.
+type ledger struct {
+	open, waiting, dead, undos int
+	status                     store.Status
+	reason                     string
+}
+
+func ledgerOf(r *store.Run) ledger {
+	return ledger{r.Open, r.Waiting, r.Dead, r.Undos, r.Status, r.Error}
 }
 
 type rowView struct {
@@ -197,7 +208,7 @@ func (v *view) adopt(r *store.Run) *runView {
 	if r == nil {
 		return nil
 	}
-	rv := &runView{Run: *r, was: *r}
+	rv := &runView{Run: *r, was: ledgerOf(r)}
 	rv.Tail = slices.Clip(rv.Tail) // appending copies
 	v.runs[r.Key] = rv
 	v.runOrder = append(v.runOrder, r.Key)
@@ -205,7 +216,7 @@ func (v *view) adopt(r *store.Run) *runView {
 }
 
 func (v *view) addRun(r store.Run) *runView {
-	rv := &runView{Run: r, was: store.Run{Status: store.Running}, changed: true}
+	rv := &runView{Run: r, was: ledger{status: store.Running}, changed: true}
 	v.runs[r.Key] = rv
 	v.runOrder = append(v.runOrder, r.Key)
 	v.runIDs[r.ID] = r.Key

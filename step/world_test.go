@@ -32,6 +32,7 @@ type world struct {
 	staged  map[int64][][]step.Send  // by seq of who holds them
 	bad     map[int64]*store.Message // whose decisions were refused
 	begun   int
+	program *program // fixes what tasks decide; nil: it is drawn
 }
 
 // hand is what a worker process has in memory.
