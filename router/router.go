@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -234,7 +233,7 @@ func (r *Router) supervise(ctx context.Context, wm *message.Router) error {
 // compose builds the Watermill Router: a handler for each service, and one
 // for each plain topic.
 func (r *Router) compose() (*message.Router, error) {
-	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: r.cfg.Drain}, quiet(r.cfg.Log))
+	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: r.cfg.Drain}, quiet{watermill.NewSlogLogger(r.cfg.Log)})
 	if err != nil {
 		return nil, err
 	}
@@ -248,21 +247,14 @@ func (r *Router) compose() (*message.Router, error) {
 		if r.services[p.from] {
 			return nil, fmt.Errorf("handler %s: topic %s is a service's", p.name, p.from)
 		}
-		if p.to == "" {
-			wm.AddConsumerHandler(p.name, p.from, sub, consumer(p.fn))
-			continue
+		if err := r.addPlain(wm, sub, p); err != nil {
+			return nil, fmt.Errorf("handler %s: %w", p.name, err)
 		}
-		wm.AddHandler(p.name, p.from, sub, p.to, native.NewPublisher(r.engine), p.fn)
 	}
 	if len(r.services)+len(r.plain) == 0 {
 		return nil, errors.New("no handler is bound; nothing to run")
 	}
 	return wm, nil
-}
-
-// quiet logs what Watermill's Router tells of its every start and end as Debug.
-func quiet(log *slog.Logger) watermill.LoggerAdapter {
-	return watermill.NewSlogLoggerWithLevelMapping(log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
 }
 
 // consumer drops what a handler without a publish topic returns.
@@ -367,6 +359,9 @@ func (r *Router) Codec() saga.Codec { return r.cfg.Codec }
 
 // Store returns the store that the Router works on.
 func (r *Router) Store() store.Store { return r.store }
+
+// Transport returns the broker that Config.Transport names, or nil.
+func (r *Router) Transport() transports.Transport { return r.broker }
 
 // DB returns the database of a store with SQL, to begin transactions with, or
 // nil.

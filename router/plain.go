@@ -1,0 +1,55 @@
+package router
+
+import (
+	"context"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/millrace-go/millrace/transports"
+	"github.com/millrace-go/millrace/transports/native"
+)
+
+// addPlain adds a plain Watermill handler. Without a broker its messages
+// travel through the store. With one, they come from the broker's topic and
+// are taken into the store; retries come from there. What the handler returns
+// waits in the store, in an outbox, from which a second handler publishes it:
+// it reaches the broker at least once, always with the same UUID.
+func (r *Router) addPlain(wm *message.Router, sub message.Subscriber, p plainHandler) error {
+	pub := message.Publisher(native.NewPublisher(r.engine))
+	to := p.to
+	if r.broker != nil {
+		in, err := r.broker.Subscriber(r.cfg.Concurrency)
+		if err != nil {
+			return err
+		}
+		sub = transports.Merge(sub, in)
+		if to != "" {
+			if to, err = r.addOutbox(wm, p); err != nil {
+				return err
+			}
+		}
+	}
+	if to == "" {
+		wm.AddConsumerHandler(p.name, p.from, sub, consumer(p.fn))
+		return nil
+	}
+	wm.AddHandler(p.name, p.from, sub, to, pub, p.fn)
+	return nil
+}
+
+// addOutbox adds the handler that publishes what p returns, and returns the
+// topic of the store where it finds that.
+func (r *Router) addOutbox(wm *message.Router, p plainHandler) (topic string, err error) {
+	pub, err := r.broker.Publisher()
+	if err != nil {
+		return "", err
+	}
+	topic = "outbox:" + p.name
+	sub := native.NewSubscriber(r.engine, native.Config{Concurrency: r.cfg.Concurrency, Begun: true})
+	wm.AddConsumerHandler(topic, topic, sub, func(msg *message.Message) error {
+		out := msg.Copy()
+		out.SetContext(context.WithoutCancel(msg.Context()))
+		return pub.Publish(p.to, out)
+	})
+	return topic, nil
+}
