@@ -119,6 +119,10 @@ func (e *Engine) stage(ctx context.Context, u *step.Unit, chunk int, sends []ste
 	return nil
 }
 
+// storePause is for how many tries in a row [health.pause] waits before a
+// message is given back since the store failed its handler.
+const storePause = 3
+
 // End commits the outcome of a unit: with err nil its decisions take effect;
 // a *step.RetryError makes the message due again, step.ErrInterrupted gives it
 // back, any other error makes it a dead letter. End returns once the outcome is stored. Its error is never the
@@ -134,6 +138,9 @@ func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
 			return e.endTx(ctx, u, out)
 		}
 		_ = u.Tx.Rollback() // its end is the handler's error, not this one
+	}
+	if errors.Is(err, step.ErrInterrupted) && outage(err) {
+		e.health.pause(ctx, storePause) // else it would be run again at once, and again
 	}
 	a := e.commits.one(ctx, out)
 	if a.err == nil && a.verdict.Code == step.Invalid {

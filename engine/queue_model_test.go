@@ -27,6 +27,7 @@ type queueModel struct {
 	gens       map[string]int
 	waiting    map[int64]*entry
 	running    map[int64]*entry
+	lost       []*store.Message // of executions that a lost lease has cut short
 	strays     int
 }
 
@@ -78,12 +79,14 @@ func (q *queueModel) unhost(t *rapid.T) {
 }
 
 func (q *queueModel) push(t *rapid.T) {
-	q.seq++
-	m := &store.Message{
-		Seq: int64(q.seq), Topic: modelTopics.Draw(t, "topic"), Worker: q.held,
-		Priority: int16(rapid.IntRange(0, 1).Draw(t, "priority")), Run: rapid.Int64Range(1, 2).Draw(t, "run"),
+	topic := modelTopics.Draw(t, "topic")
+	for range rapid.IntRange(1, 4).Draw(t, "n") {
+		q.seq++
+		q.take(&store.Message{
+			Seq: int64(q.seq), Topic: topic, Worker: q.held,
+			Priority: int16(rapid.IntRange(0, 1).Draw(t, "priority")), Run: rapid.Int64Range(1, 5).Draw(t, "run"),
+		})
 	}
-	q.take(m)
 }
 
 // again hands over a message that is in memory already.
@@ -185,7 +188,7 @@ func (q *queueModel) end(t *rapid.T) {
 }
 
 func (q *queueModel) drop(t *rapid.T) {
-	run := rapid.Int64Range(1, 2).Draw(t, "run")
+	run := rapid.Int64Range(1, 5).Draw(t, "run")
 	q.dropRuns([]int64{run})
 	for _, e := range q.waiting {
 		if e.m.Run == run {
@@ -194,11 +197,34 @@ func (q *queueModel) drop(t *rapid.T) {
 	}
 }
 
-func (q *queueModel) loseLease(*rapid.T) {
+func (q *queueModel) loseLease(t *rapid.T) {
+	if rapid.IntRange(1, 5).Draw(t, "luck") > 1 {
+		t.Skip("it is renewed")
+	}
+	for _, e := range sorted(q.running) {
+		q.lost = append(q.lost, e.m)
+	}
 	q.held++
 	q.forget()
 	clear(q.waiting)
 	clear(q.running)
+}
+
+// late ends an execution that was cut short; its message may be here anew.
+func (q *queueModel) late(t *rapid.T) {
+	if len(q.lost) == 0 {
+		t.Skip("none was")
+	}
+	m := rapid.SampledFrom(q.lost).Draw(t, "message")
+	if rapid.Bool().Draw(t, "grabbed anew") && q.waiting[m.Seq] == nil && q.running[m.Seq] == nil {
+		anew := *m
+		anew.Worker = q.held
+		q.take(&anew)
+	}
+	if q.guard(m, func() {}) {
+		t.Fatal("it would be begun")
+	}
+	q.done(m)
 }
 
 func sorted(m map[int64]*entry) (out []*entry) {
@@ -236,11 +262,16 @@ func (q *queueModel) check(t *rapid.T) {
 
 // M3, M5
 func TestQueuesMatchModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		q := newQueueModel()
-		t.Repeat(map[string]func(*rapid.T){
-			"host": q.host, "unhost": q.unhost, "push": q.push, "again": q.again, "next": q.next,
-			"next2": q.next, "end": q.end, "drop": q.drop, "lose lease": q.loseLease, "": q.check,
-		})
+	for range 10 {
+		rapid.Check(t, matchModel)
+	}
+}
+
+func matchModel(t *rapid.T) {
+	q := newQueueModel()
+	t.Repeat(map[string]func(*rapid.T){
+		"host": q.host, "unhost": q.unhost, "push": q.push, "again": q.again, "next": q.next,
+		"next, too": q.next, "end": q.end, "end, too": q.end, "drop": q.drop, "lose lease": q.loseLease,
+		"late": q.late, "": q.check,
 	})
 }
