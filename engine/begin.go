@@ -130,7 +130,17 @@ const storePause = 3
 // has the message; store.ErrClosed or the like when the outcome could not be
 // stored, and the message will be run again.
 func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
-	defer e.queues.done(u.Message)
+	err = e.end(ctx, u, err)
+	if errors.Is(err, store.ErrCorrupt) {
+		e.log.Error("millrace: an outcome meets a damaged row; its message is left alone until the process ends",
+			"message", u.Message.ID, "task", u.Message.Task, "run", u.Message.RunID, "error", err)
+		return err // it stays in memory: running it again would not help
+	}
+	e.queues.done(u.Message)
+	return err
+}
+
+func (e *Engine) end(ctx context.Context, u *step.Unit, err error) error {
 	ctx = context.WithoutCancel(ctx)
 	out := e.outcome(u, err)
 	if u.Tx != nil {

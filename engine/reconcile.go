@@ -16,16 +16,18 @@ const reconcileEvery = 5 * time.Minute
 func (e *Engine) reconcileLoop(ctx context.Context) {
 	suspects := map[int64]bool{}
 	wait := reconcileEvery
-	for sleep(ctx, e.clock, wait, e.lost) {
+	for try := 0; sleep(ctx, e.clock, wait, e.lost); {
 		e.purge(ctx)
 		found, err := e.compare(ctx, suspects)
 		if suspects = found; err != nil {
 			e.lost.raise()
-			if !e.health.pause(ctx, 7) {
+			if !e.health.pause(ctx, try) {
 				return
 			}
+			try++
 			continue
 		}
+		try = 0
 		if wait = reconcileEvery; len(suspects) > 0 {
 			wait = min(e.cfg.Lease/10, time.Second) // a second look decides
 		}
@@ -46,17 +48,22 @@ func (e *Engine) compare(ctx context.Context, suspects map[int64]bool) (map[int6
 		if err != nil || worker == 0 {
 			return suspects, err
 		}
+		var again []int64
+		for _, seq := range found.Damaged {
+			after = max(after, seq)
+		}
 		for _, m := range found.Messages {
-			after = m.Seq
+			after = max(after, m.Seq)
 			switch {
 			case e.queues.has(m.Seq):
-			case !suspects[m.Seq]:
-				first[m.Seq] = true
+			case suspects[m.Seq]:
+				again = append(again, m.Seq)
 			default:
-				if err := e.takeUp(ctx, worker, m.Seq); err != nil {
-					return suspects, err
-				}
+				first[m.Seq] = true
 			}
+		}
+		if err := e.takeUp(ctx, worker, again); err != nil {
+			return suspects, err
 		}
 		if !found.More {
 			return first, nil
@@ -64,22 +71,30 @@ func (e *Engine) compare(ctx context.Context, suspects map[int64]bool) (map[int6
 	}
 }
 
-// takeUp puts a stranded message into memory, if it is still held there.
-func (e *Engine) takeUp(ctx context.Context, worker, seq int64) error {
-	found, err := e.store.Find(ctx, store.Query{Messages: &store.MessageQuery{Seqs: []int64{seq}}, Limit: 1})
-	if err != nil || len(found.Messages) == 0 {
+// takeUp puts stranded messages into memory, if they are still held there,
+// and gives back those that are not for this worker any more.
+func (e *Engine) takeUp(ctx context.Context, worker int64, seqs []int64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	found, err := e.store.Find(ctx, store.Query{Messages: &store.MessageQuery{Seqs: seqs}, Limit: len(seqs)})
+	if err != nil {
 		return err
 	}
-	m := found.Messages[0]
-	if m.Worker != worker || e.queues.has(seq) {
-		return nil
+	var taken []*store.Message
+	for _, m := range found.Messages {
+		switch {
+		case m.Worker != worker || e.queues.has(m.Seq):
+		case !e.queues.hosts(m.Topic):
+			e.GiveBack(ctx, m)
+		default:
+			taken = append(taken, m)
+		}
 	}
-	e.log.Info("millrace: took up a message whose hand-over was lost", "message", m.ID, "task", m.Task, "run", m.RunID)
-	if !e.queues.hosts(m.Topic) {
-		e.GiveBack(ctx, m)
-		return nil
+	if len(taken) > 0 {
+		e.log.Info("millrace: took up messages whose hand-over was lost", "messages", len(taken), "first", taken[0].ID)
+		e.queues.push(taken, verbOf)
 	}
-	e.queues.push([]*store.Message{m}, verbOf)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -34,7 +35,9 @@ type Engine interface {
 // The handler's error decides the outcome, as set by [Retry] and [Poison]: a
 // *step.RetryError is tried again, a *step.PermanentError is a dead letter;
 // any other error is tried again by the default policy for as long as it
-// takes. The middleware itself returns an error only when the outcome could
+// takes. A handler that failed since the store was out of reach (an error that
+// wraps store.ErrUnavailable or store.ErrUnknown) has made no attempt. The
+// middleware itself returns an error only when the outcome could
 // not be stored.
 func Idempotency(e Engine) message.HandlerMiddleware {
 	return func(h message.HandlerFunc) message.HandlerFunc {
@@ -83,6 +86,8 @@ func decided(ctx context.Context, u *step.Unit, err error) error {
 	switch {
 	case ctx.Err() != nil: // the engine has cancelled the handler
 		return step.ErrInterrupted
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUnknown): // the store's, met by the handler
+		return fmt.Errorf("%w: %w", step.ErrInterrupted, err)
 	case isDecided(err):
 		return err
 	}

@@ -22,7 +22,7 @@ var deadChecks = []check{
 // letters returns the dead letters with their keys.
 func (x *fixture) letters() map[int64]step.DeadRow {
 	x.Helper()
-	found, err := x.look().Find(x.ctx, store.Query{Rows: &store.RowQuery{Kind: store.Dead}, Limit: 1000})
+	found, err := x.look().Find(context.Background(), store.Query{Rows: &store.RowQuery{Kind: store.Dead}, Limit: 1000})
 	require.NoError(x, err)
 	out := map[int64]step.DeadRow{}
 	for _, row := range found.Rows {

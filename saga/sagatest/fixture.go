@@ -35,7 +35,8 @@ type fixture struct {
 	wrap    func(store.Store) store.Store // around the next routers' stores
 	nodes   []*node
 	brokers []func() // how to end Watermill Routers on brokers of their own
-	loose   bool     // messages may be held at the end: a node was cut off
+	ended   bool
+	loose   bool // messages may be held at the end: a node was cut off
 }
 
 func newFixture(t *testing.T, p Pair) *fixture {
@@ -50,8 +51,15 @@ func newFixture(t *testing.T, p Pair) *fixture {
 //
 // M9
 func (x *fixture) end() {
+	if x.ended {
+		return
+	}
+	x.ended = true
 	for _, stop := range x.brokers {
 		stop()
+	}
+	if x.Failed() && x.store != nil {
+		x.dump()
 	}
 	for _, n := range x.nodes {
 		n.stop()
@@ -382,22 +390,12 @@ func (l *log[T]) all() []T {
 	return append([]T(nil), l.list...)
 }
 
-// tryRun is run for a node that may be kept from starting.
-func (n *node) tryRun() bool {
-	n.x.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel, n.done = cancel, make(chan error, 1)
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
-	select {
-	case <-n.Running():
-	case err := <-ended:
-		require.ErrorIs(n.x, err, store.ErrUnavailable)
-		n.done <- nil
-		return false
-	case <-n.x.ctx.Done():
-		n.x.Fatal("router does not run")
+// dump logs what a test that failed has left.
+func (x *fixture) dump() {
+	for _, m := range x.messages() {
+		x.Logf("left: %s %s of run %s: worker %d, due %d, attempt %d, key %q", m.Kind, m.Task, m.RunID, m.Worker, m.Due, m.Attempt, m.Key)
 	}
-	go func() { n.done <- <-ended }()
-	return true
+	for _, d := range x.letters() {
+		x.Logf("dead: %s of run %s: %s", d.Message.Task, d.Message.RunID, d.Reason)
+	}
 }

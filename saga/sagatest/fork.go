@@ -78,7 +78,7 @@ func contradiction(x *fixture) {
 	foreign := saga.Fork(b, 1)
 	steps := []saga.Step{
 		saga.Do(saga.Send(b, 1).After(time.Hour).Named("n"), saga.Send(b, 2).After(time.Hour).Named("n")),
-		saga.Do(saga.Join(saga.All(ev), end, 1).Named("n"), saga.Send(b, 2).Named("n")),
+		saga.Do(saga.Join(saga.All(event(5)), end, 1).Named("n"), saga.Send(b, 2).Named("n")),
 		saga.Join(saga.AllOf(foreign), end, 1),
 		saga.Join(saga.All(ev, ev), end, 1),
 		saga.Reply("to nobody"),
