@@ -119,6 +119,10 @@ func (e *Engine) stage(ctx context.Context, u *step.Unit, chunk int, sends []ste
 	return nil
 }
 
+// storePause is for how many tries in a row [health.pause] waits before a
+// message is given back since the store failed its handler.
+const storePause = 3
+
 // End commits the outcome of a unit: with err nil its decisions take effect;
 // a *step.RetryError makes the message due again, step.ErrInterrupted gives it
 // back, any other error makes it a dead letter. End returns once the outcome is stored. Its error is never the
@@ -126,7 +130,17 @@ func (e *Engine) stage(ctx context.Context, u *step.Unit, chunk int, sends []ste
 // has the message; store.ErrClosed or the like when the outcome could not be
 // stored, and the message will be run again.
 func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
-	defer e.queues.done(u.Message)
+	err = e.end(ctx, u, err)
+	if errors.Is(err, store.ErrCorrupt) {
+		e.log.Error("millrace: an outcome meets a damaged row; its message is left alone until the process ends",
+			"message", u.Message.ID, "task", u.Message.Task, "run", u.Message.RunID, "error", err)
+		return err // it stays in memory: running it again would not help
+	}
+	e.queues.done(u.Message)
+	return err
+}
+
+func (e *Engine) end(ctx context.Context, u *step.Unit, err error) error {
 	ctx = context.WithoutCancel(ctx)
 	out := e.outcome(u, err)
 	if u.Tx != nil {
@@ -134,6 +148,9 @@ func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
 			return e.endTx(ctx, u, out)
 		}
 		_ = u.Tx.Rollback() // its end is the handler's error, not this one
+	}
+	if errors.Is(err, step.ErrInterrupted) && outage(err) {
+		e.health.pause(ctx, storePause) // else it would be run again at once, and again
 	}
 	a := e.commits.one(ctx, out)
 	if a.err == nil && a.verdict.Code == step.Invalid {

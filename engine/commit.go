@@ -74,12 +74,14 @@ func (c *committer) all(ctx context.Context, outs []*step.Outcome) []answer {
 // insist tries again while that may help. An outcome that failed although the
 // store can be reached goes alone: it must not take others down.
 func (c *committer) insist(ctx context.Context, out *step.Outcome, a answer) answer {
+	alone := false
 	for try := 1; passing(a.err); try++ {
-		if !c.e.health.pause(ctx, try) {
+		if alone && errors.Is(a.err, store.ErrCorrupt) || !c.e.health.pause(ctx, try) {
 			return a
 		}
 		r := newRequest(out)
-		r.alone = !outage(a.err)
+		alone = !outage(a.err)
+		r.alone = alone
 		c.submit(r)
 		c.await(ctx, r)
 		a = repeated(r.answer, out)

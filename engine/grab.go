@@ -111,6 +111,9 @@ func (e *Engine) grabOnce(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	e.heard(got.Now)
+	for _, seq := range got.Damaged {
+		e.log.Error("millrace: a stored message does not decode; it is left alone", "seq", seq)
+	}
 	e.queues.push(got.Messages, func(m *store.Message) step.Verb {
 		if m.Kind == store.Task && m.Undo == 0 && m.Run != 0 && got.Stopped[m.Run] {
 			return step.Drop

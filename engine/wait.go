@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -59,24 +60,40 @@ func (w *waiters) remove(run int64, ch chan struct{}) {
 
 // Ended blocks until a run is closed, and returns it as it then is. A run that
 // ends in this process is told at once; one that ends in another is seen
-// within Config.Poll. ErrNotFound when there is no such run.
+// within Config.Poll. While the store is out of reach it asks again, as long
+// as ctx lasts. ErrNotFound when there is no such run.
 func (e *Engine) Ended(ctx context.Context, key int64) (*store.Run, error) {
-	for {
+	for try := 0; ; {
 		ch := e.waiters.add(key)
 		r, err := e.Run1(ctx, store.RunQuery{Key: key})
-		if err != nil || r.Status.Closed() {
+		switch {
+		case err == nil && r.Status.Closed():
 			e.waiters.remove(key, ch)
-			return r, err
+			return r, nil
+		case err == nil:
+			try = 0
+			err = e.awaitEnd(ctx, ch)
+		case passing(err) && !errors.Is(err, store.ErrNotFound) && e.health.pause(ctx, try):
+			try, err = try+1, nil
 		}
-		select {
-		case <-ch:
-		case <-e.clock.After(e.cfg.Poll):
-			e.waiters.remove(key, ch)
-		case <-ctx.Done():
-			e.waiters.remove(key, ch)
-			return nil, ctx.Err()
+		e.waiters.remove(key, ch)
+		if err != nil {
+			return nil, err
 		}
 	}
+}
+
+// awaitEnd blocks until ch tells, or it is time to look.
+func (e *Engine) awaitEnd(ctx context.Context, ch <-chan struct{}) error {
+	timer := e.clock.NewTimer(e.cfg.Poll)
+	defer timer.Stop()
+	select {
+	case <-ch:
+	case <-timer.Chan():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // Run1 returns the one run that q names. ErrNotFound when there is none.

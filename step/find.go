@@ -44,12 +44,13 @@ func Rows[T any](ctx context.Context, find Finder, kind store.RowKind, owner str
 
 // ReadRow returns one decoded row. The error wraps store.ErrNotFound when
 // there is none.
-func ReadRow[T any](ctx context.Context, find Finder, key store.RowKey) (T, error) {
-	for k, f := range Rows[T](ctx, find, key.Kind, key.Owner) {
-		if f.Err != nil || k.Name == key.Name {
-			return f.Row, f.Err
-		}
+func ReadRow[T any](ctx context.Context, find Finder, key store.RowKey) (row T, err error) {
+	page, err := find(ctx, store.Query{Rows: &store.RowQuery{Key: &key}, Limit: 1})
+	switch {
+	case err != nil:
+		return row, fmt.Errorf("read row %s: %w", key, err)
+	case len(page.Rows) == 0:
+		return row, fmt.Errorf("row %s: %w", key, store.ErrNotFound)
 	}
-	var none T
-	return none, fmt.Errorf("%s: %w", key, store.ErrNotFound)
+	return row, store.Unmarshal(page.Rows[0].Body, &row)
 }

@@ -19,8 +19,9 @@ type Store interface {
 	// written.
 	Commit(ctx context.Context, keys Keys, decide Decide) error
 
-	// Grab takes free messages that are due for a live worker, higher
-	// priority first, then older first. ErrLeaseLost when the worker is not
+	// Grab takes free messages that are due for a live worker (one whose row
+	// is there, also if its lease has ended), higher priority first, then
+	// older first. A limit of 0 takes none. ErrLeaseLost when the worker is not
 	// alive.
 	Grab(ctx context.Context, g Grab) (Grabbed, error)
 
@@ -153,7 +154,8 @@ type Hold struct {
 }
 
 // Changes is what a commit writes: put by key and delete by key, nothing
-// else. Numbers from Snapshot.NextSeq on are new: a message or run with such
+// else. What is deleted is not put too, and deleting comes before putting where
+// the two could collide. An update of what is gone does nothing. Numbers from Snapshot.NextSeq on are new: a message or run with such
 // a key is inserted, with a smaller one updated.
 type Changes struct {
 	More *Keys // decide wants these too, and to be called again; nothing is written
@@ -186,8 +188,11 @@ type Grabbed struct {
 	Now      Instant
 	Messages []*Message     // now held by the worker
 	Stopped  map[int64]bool // runs of these messages that are Stopped, or gone
-	More     bool           // there may be more that is due
-	Next     Instant        // when the next free message of these topics falls due; 0: none is known
+	// Damaged are those that don't decode: the worker holds them, so that they
+	// are not taken again and again, and they keep no others back.
+	Damaged []int64
+	More    bool    // there may be more that is due
+	Next    Instant // when the next free message of these topics falls due; 0: none is known
 }
 
 // Reap closes workers and frees messages.
@@ -234,6 +239,7 @@ type RunQuery struct {
 
 // RowQuery lists rows of one kind in the order of owner and name.
 type RowQuery struct {
+	Key               *RowKey // only this row; the rest does not count
 	Kind              RowKind
 	Owner             string
 	AllOwners         bool
@@ -252,6 +258,7 @@ type Found struct {
 	Runs     []*Run
 	Rows     []*Row
 	Workers  []Worker
+	Damaged  []int64 // seqs of messages that belong here and don't decode
 	More     bool
 }
 

@@ -114,6 +114,9 @@ func one[T any](row *T) iter.Seq[*T] {
 // findRows gives the rows behind the last one of the page before. There is no
 // such row when After (and AfterOwner, if it counts) are empty.
 func (db *database) findRows(q *store.RowQuery) iter.Seq[*store.Row] {
+	if q.Key != nil {
+		return one(db.rows.get(*q.Key))
+	}
 	if q.Newest {
 		return db.rows.down(q.Kind, q.Owner, q.After)
 	}

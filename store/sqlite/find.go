@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/millrace-go/millrace/store"
 )
@@ -62,10 +63,14 @@ func cut[T any](all []T, limit int) (page []T, more bool) {
 }
 
 func (s *Store) findMessages(ctx context.Context, q *store.MessageQuery, limit int, f *store.Found) error {
+	damaged := map[*store.Message]bool{}
 	note := func(row []driver.Value) error {
 		m, err := messageOf(row)
 		f.Messages = append(f.Messages, m)
-		return err
+		if err != nil {
+			damaged[m] = true
+		}
+		return nil
 	}
 	args := []driver.Value{q.After, q.Worker, q.Run, int64(limit) + 1}
 	find := sqlFindMessages
@@ -74,6 +79,12 @@ func (s *Store) findMessages(ctx context.Context, q *store.MessageQuery, limit i
 	}
 	err := s.read(ctx, find, note, args...)
 	f.Messages, f.More = cut(f.Messages, limit)
+	f.Messages = slices.DeleteFunc(f.Messages, func(m *store.Message) bool {
+		if damaged[m] {
+			f.Damaged = append(f.Damaged, m.Seq)
+		}
+		return damaged[m]
+	})
 	return err
 }
 
@@ -109,6 +120,12 @@ func (s *Store) findRows(ctx context.Context, q *store.RowQuery, limit int, f *s
 	note := func(row []driver.Value) error {
 		f.Rows = append(f.Rows, rowOf(row))
 		return nil
+	}
+	if k := q.Key; k != nil {
+		return s.read(ctx, sqlRow, func(row []driver.Value) error {
+			f.Rows = append(f.Rows, &store.Row{RowKey: *k, Until: instant(row[0]), Body: blob(row[1])})
+			return nil
+		}, int64(k.Kind), k.Owner, k.Name)
 	}
 	var err error
 	kind, n := int64(q.Kind), int64(limit)+1

@@ -172,15 +172,20 @@ func (b *basket) take(chosen []int64) error {
 	b.wrote = true
 	bySeq := make(map[int64]*store.Message, len(chosen))
 	err := b.x.query(sqlHold, func(row []driver.Value) error {
-		m, err := messageOf(row)
-		bySeq[m.Seq] = m
-		return err
+		if m, err := messageOf(row); err == nil {
+			bySeq[m.Seq] = m
+		}
+		return nil
 	}, listOf(chosen), b.ask.Worker)
 	if err != nil {
 		return err
 	}
 	for _, seq := range chosen {
-		b.got.Messages = append(b.got.Messages, bySeq[seq])
+		if m := bySeq[seq]; m != nil {
+			b.got.Messages = append(b.got.Messages, m)
+		} else {
+			b.got.Damaged = append(b.got.Damaged, seq)
+		}
 	}
 	return b.noteStopped()
 }

@@ -140,9 +140,14 @@ func damagedMessage(x *fixture) {
 	seqs := x.insert(queued(), queued())
 	x.factory.DamageMessage(x, x.store, seqs[0])
 	requireCorrupt(x, store.Keys{Messages: seqs[:1]})
-	_, err := x.store.Find(x.Context(), store.Query{Messages: &store.MessageQuery{Seqs: seqs[:1]}})
-	require.ErrorIs(x, err, store.ErrCorrupt)
-	require.NotNil(x, x.message(seqs[1]), "the others can still be read")
+	found, err := x.store.Find(x.Context(), store.Query{Messages: &store.MessageQuery{}})
+	require.NoError(x, err)
+	require.Equal(x, seqs[:1], found.Damaged)
+	require.Len(x, found.Messages, 1, "the others can still be read")
+	got, err := x.store.Grab(x.Context(), store.Grab{Worker: x.worker(), Topics: []string{queued().Topic}, Limit: 10})
+	require.NoError(x, err)
+	require.Equal(x, seqs[:1], got.Damaged)
+	require.Len(x, got.Messages, 1, "the others can still be grabbed")
 }
 
 func damagedRun(x *fixture) {
