@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/millrace-go/millrace/store"
@@ -12,11 +13,16 @@ type examiner struct {
 	store   store.Store
 	o       Options
 	report  Report
+	end     int64 // first number that was free at the beginning: what came later is not looked at
 	workers map[int64]bool
 }
 
 func look(ctx context.Context, s store.Store, o Options) (Report, error) {
 	x := &examiner{store: s, o: o}
+	var err error
+	if x.end, err = x.next(ctx); err != nil {
+		return x.report, fmt.Errorf("doctor: %w", err)
+	}
 	for _, part := range []func(context.Context) error{
 		x.listWorkers, x.conservation, x.runs, x.locks, x.waiters, x.chunks, x.scopes, x.deadLetters,
 	} {
@@ -25,6 +31,15 @@ func look(ctx context.Context, s store.Store, o Options) (Report, error) {
 		}
 	}
 	return x.report, nil
+}
+
+// next returns the first number that is free now.
+func (x *examiner) next(ctx context.Context) (next int64, err error) {
+	err = x.store.Commit(ctx, store.Keys{}, func(snap *store.Snapshot) *store.Changes {
+		next = snap.NextSeq
+		return &store.Changes{}
+	})
+	return next, err
 }
 
 func (x *examiner) found(f Finding) {
@@ -52,8 +67,9 @@ func (x *examiner) listWorkers(ctx context.Context) error {
 	return nil
 }
 
-// eachMessage gives all messages, page by page.
-func (x *examiner) eachMessage(ctx context.Context, each func(*store.Message) error) error {
+// eachMessage gives all messages before end, page by page. Without an end they
+// could come faster than they are read.
+func (x *examiner) eachMessage(ctx context.Context, end int64, each func(*store.Message) error) error {
 	q := store.MessageQuery{}
 	for {
 		f, err := x.find(ctx, store.Query{Messages: &q})
@@ -61,6 +77,9 @@ func (x *examiner) eachMessage(ctx context.Context, each func(*store.Message) er
 			return err
 		}
 		for _, m := range f.Messages {
+			if m.Seq >= end {
+				return nil
+			}
 			if err := each(m); err != nil {
 				return err
 			}
@@ -72,7 +91,10 @@ func (x *examiner) eachMessage(ctx context.Context, each func(*store.Message) er
 	}
 }
 
-// eachRow gives the rows that q lists, page by page.
+// errEnd ends a listing of rows.
+var errEnd = errors.New("end of the list")
+
+// eachRow gives the rows that q lists, page by page, until each returns errEnd.
 func (x *examiner) eachRow(ctx context.Context, q store.RowQuery, each func(*store.Row) error) error {
 	for {
 		f, err := x.find(ctx, store.Query{Rows: &q})
@@ -80,7 +102,11 @@ func (x *examiner) eachRow(ctx context.Context, q store.RowQuery, each func(*sto
 			return err
 		}
 		for _, row := range f.Rows {
-			if err := each(row); err != nil {
+			err := each(row)
+			if err == errEnd {
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 			q.AfterOwner, q.After = row.Owner, row.Name

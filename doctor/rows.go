@@ -69,6 +69,9 @@ func (x *examiner) parked(ctx context.Context, m *store.Message) error {
 func (x *examiner) chunks(ctx context.Context) error {
 	lost := map[string]int64{} // by owner: the last chunk
 	err := x.eachRow(ctx, store.RowQuery{Kind: store.Chunk, AllOwners: true}, func(row *store.Row) error {
+		if row.Owner >= store.Num(x.end) {
+			return errEnd
+		}
 		if _, known := lost[row.Owner]; known || len(lost) >= x.o.Most {
 			return nil
 		}
@@ -83,7 +86,7 @@ func (x *examiner) chunks(ctx context.Context) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
-	err = x.eachMessage(ctx, func(m *store.Message) error {
+	err = x.eachMessage(ctx, x.end, func(m *store.Message) error {
 		if n, ok := lost[m.Scope]; ok && m.Kind == store.Release && n >= m.Number && n < int64(m.Staged) {
 			delete(lost, m.Scope)
 		}

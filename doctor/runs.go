@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -27,14 +26,18 @@ func (x *examiner) runs(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			more = f.More && len(f.Runs) > 0
 			for _, r := range f.Runs {
+				if r.Key >= x.end {
+					more = false
+					break
+				}
 				q.After = r.Key
 				if err := x.run(ctx, r); err != nil {
 					return err
 				}
 				window[r.Key] = &tally{run: bare(r)}
 			}
-			more = f.More && len(f.Runs) > 0
 		}
 		if err := x.window(ctx, window, first, q.After); err != nil {
 			return err
@@ -110,7 +113,11 @@ func (x *examiner) changed(ctx context.Context, r *store.Run) (bool, error) {
 
 // window compares the rows of some runs with what is there of them.
 func (x *examiner) window(ctx context.Context, runs map[int64]*tally, first, last int64) error {
-	err := x.eachMessage(ctx, func(m *store.Message) error { return x.tallyMessage(runs, first, last, m) })
+	end, err := x.next(ctx) // of what the rows, as they were read, can speak of
+	if err != nil {
+		return err
+	}
+	err = x.eachMessage(ctx, end, func(m *store.Message) error { return x.tallyMessage(runs, first, last, m) })
 	if err != nil {
 		return err
 	}
@@ -138,9 +145,6 @@ func (x *examiner) tallyMessage(runs map[int64]*tally, first, last int64, m *sto
 	}
 	return nil
 }
-
-// errEnd ends the listing of rows.
-var errEnd = errors.New("end of the window")
 
 // tallyJoins counts the open joins of runs, and looks for their deadlines.
 func (x *examiner) tallyJoins(ctx context.Context, runs map[int64]*tally, first, last int64) error {
@@ -173,7 +177,7 @@ func (x *examiner) tallyJoins(ctx context.Context, runs map[int64]*tally, first,
 		timed = nil
 		return x.deadlines(ctx, batch)
 	})
-	if err != nil && err != errEnd {
+	if err != nil {
 		return err
 	}
 	return x.deadlines(ctx, timed)
