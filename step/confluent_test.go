@@ -13,6 +13,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // A program is what each task decides, fixed the first time that it is asked.
 // It has nothing in which order matters: no deadline, no timer's name, no end.
 type program struct {

@@ -8,6 +8,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 func within(d time.Duration, alternative string) step.Join {
 	late := send(alternative, 'l')
 	return step.Join{Name: "j", Rule: all("a", "b"), Within: d, Then: send("s/then", 't'), Else: &late}

@@ -9,6 +9,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // Finish closes the run with a result: what was not begun is dropped, and
 // listed; steps in flight end without effects.
 //

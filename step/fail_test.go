@@ -9,6 +9,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // A failed attempt is stored with number, time, place and text, and the
 // message is due again after its delay, also after a crash. Once it succeeds,
 // its attempts are gone.

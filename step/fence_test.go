@@ -8,6 +8,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // The first outcome stored wins; a later one is discarded and counted, and
 // its children are never there.
 //

@@ -12,6 +12,7 @@ type Env struct {
 	Host   string         // its host, for the attempts
 	PID    int            // its process id
 	Room   map[string]int // by topic: how many messages may be born held
+	Keep   int            // so many of these are for what steps bring forth: runs that go on come before new ones
 	Limits Limits         // with defaults
 	// ScopeRetention is how long a wider scope lives after its last use.
 	ScopeRetention store.Instant // a length, in microseconds
@@ -111,6 +112,10 @@ func (v *view) guard(f func() Verdict) (verdict Verdict, end any) {
 }
 
 func (v *view) fold(o *Outcome) Verdict {
+	v.spare = 0
+	if o.Message == nil {
+		v.spare = v.env.Keep
+	}
 	switch o.Verb {
 	case Begin:
 		return v.begin(o.Start)

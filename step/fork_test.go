@@ -10,6 +10,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 func joinsOfFork() joins.Rule { return joins.Rule{Mode: joins.Fork} }
 
 func forkOf(n int, task string) *step.Fork {

@@ -12,6 +12,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // long makes a run with pages of history and some of everything in it.
 func (s *sim) long(id string) *store.Run {
 	s.t.Helper()

@@ -9,6 +9,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // What is over a limit, or no proper name, is refused before anything is
 // written, wherever in an outcome it stands.
 //

@@ -10,6 +10,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 func keyedSend(task string) step.Send { return step.Send{Task: task, Key: "k"} }
 
 func admit(m *store.Message) *step.Outcome {

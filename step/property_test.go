@@ -13,6 +13,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // Whatever steps decide, in whatever order and batches their outcomes come,
 // whoever crashes in between, and whatever is repeated: after each commit the
 // store has what the model has, and its own laws hold.

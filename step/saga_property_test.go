@@ -12,6 +12,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // sagas is a world of stateful sagas that count their messages.
 type sagas struct {
 	*world

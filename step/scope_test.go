@@ -8,6 +8,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 const wide = "order/42"
 
 // Joins and events meet in a wider scope, across runs, whichever comes first.
@@ -145,13 +147,9 @@ func TestFailureWaitsForTheStepOfAWiderJoin(t *testing.T) {
 	s.task("s/then", step.Undo{Send: send("s/undo2")})
 	s.leaf("s/undo1", "s/undo2")
 	s.applied(begin("r", "s/wait"))
-	var then *store.Message
-	for got := s.grab(1); len(got) > 0 && then == nil; got = s.grab(1) {
-		if got[0].Task == "s/then" {
-			then = got[0]
-			break
-		}
-		s.carryOut(got[0])
+	then := s.take()
+	for ; then.Task != "s/then"; then = s.grab(1)[0] {
+		s.carryOut(then)
 	}
 	out := s.handle(then, nil)
 	s.applied(&step.Outcome{Verb: step.Abort, Abort: &step.AbortOp{RunID: "r", Reason: "stop", Cancel: true}})

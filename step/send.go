@@ -93,7 +93,7 @@ func (v *view) hand(m *store.Message) {
 	if m.Due != 0 && m.Due <= v.now() {
 		m.Due = 0
 	}
-	if m.Due == 0 && v.snap.Alive && v.room[m.Topic] > 0 {
+	if m.Due == 0 && v.snap.Alive && v.room[m.Topic] > v.spare {
 		v.room[m.Topic]--
 		m.Worker = v.env.Worker
 		v.res.Held = append(v.res.Held, m)
@@ -262,7 +262,7 @@ func (v *view) decideInRun(s *scopeOfStep, d Decision) {
 		s.r.State, s.r.Revision = d.Data, s.r.Revision+1
 		s.entry.State, s.entry.Revision = d.Data, s.r.Revision
 	case Record:
-		s.entry.Records = append(s.entry.Records, Note{d.Kind, d.Data})
+		s.entry.Records = append(s.entry.Records, Note(d))
 	case Cancel:
 		v.cancelNamed(s, d)
 	case Move:

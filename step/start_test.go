@@ -8,6 +8,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // Ids begin with their run's time, are at most 36 characters long, derived,
 // and different for each thing that a step brings forth.
 //

@@ -8,6 +8,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 // timed is a timer with a name.
 func timed(name string, after time.Duration) step.Send {
 	return step.Send{Task: "s/timer", Name: name, After: after}

@@ -10,6 +10,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+//semantics:stores memory
+
 func undo(task string) step.Undo { return step.Undo{Send: send(task)} }
 
 // When a run fails, what was not begun is discarded, and the undos run in

@@ -9,12 +9,13 @@ import (
 
 // view is a snapshot with what the fold has changed so far laid over it.
 type view struct {
-	snap *store.Snapshot
-	env  Env
-	res  *Result
-	room map[string]int
-	next int64 // next free number
-	need store.Keys
+	snap  *store.Snapshot
+	env   Env
+	res   *Result
+	room  map[string]int
+	spare int   // of room, while an outcome is folded that is no step's
+	next  int64 // next free number
+	need  store.Keys
 
 	messages map[int64]*store.Message // put; nil: deleted
 	order    []int64                  // keys of messages, as first touched
