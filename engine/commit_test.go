@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +27,10 @@ func together(w *world, e *Engine, ctx context.Context, n int) (answers chan err
 	answers = make(chan error, n)
 	for range n {
 		go func() {
-			_, err := e.Commit(ctx, insertion("a", 1))
+			v, err := e.Commit(ctx, insertion("a", 1))
+			if err == nil && v.Code != step.Applied {
+				err = fmt.Errorf("it is %s", v.Code)
+			}
 			answers <- err
 		}()
 		synctest.Wait() // each takes its place before the next one comes
@@ -98,7 +103,7 @@ func TestWithdrawalOfTheNextLeader(t *testing.T) {
 			first := together(w, e, w.Context(), 1)
 			ctx, cancel := context.WithCancel(w.Context())
 			second, third := together(w, e, ctx, 1), together(w, e, w.Context(), 1)
-			go cancel()
+			g.after = cancel
 			for range 3 {
 				g.open <- struct{}{}
 			}
@@ -118,7 +123,7 @@ func TestWithdrawalOfTheNextLeader(t *testing.T) {
 // "poison".
 type poisoned struct {
 	store.Store
-	refused int
+	refused atomic.Int64
 }
 
 func (p *poisoned) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
@@ -130,7 +135,7 @@ func (p *poisoned) Commit(ctx context.Context, keys store.Keys, decide store.Dec
 			bad = bad || string(m.Payload) == "poison"
 		}
 		if bad {
-			p.refused++
+			p.refused.Add(1)
 			return &store.Changes{}
 		}
 		return c
@@ -158,14 +163,23 @@ func TestPoisonInABatch(t *testing.T) {
 		}()
 		synctest.Wait()
 		good := together(w, e, w.Context(), 5)
-		close(g.open)
+		for range 2 {
+			g.open <- struct{}{}
+			synctest.Wait()
+		}
 		require.NoError(w, <-first)
+		require.Empty(w, good, "the batch has failed")
+		pass(time.Second) // all of it is queued again
+		for range 6 {
+			g.open <- struct{}{}
+		}
 		for range 5 {
 			require.NoError(w, <-good)
 		}
-		refused := p.refused
+		close(g.open)
+		refused := p.refused.Load()
 		pass(time.Minute)
-		require.Greater(w, p.refused, refused, "it is tried again")
+		require.Greater(w, p.refused.Load(), refused, "it is tried again")
 		last := together(w, e, w.Context(), 1)
 		require.NoError(w, <-last, "the others go on meanwhile")
 		cancel()
@@ -229,7 +243,7 @@ func TestCommitStress(t *testing.T) {
 	faulty := storetest.NewFaulty(inner, func(storetest.Call) storetest.Fault {
 		return storetest.Fault(max(0, rand.IntN(40)-36))
 	})
-	e, err := New(Config{Store: faulty, Batch: 7})
+	e, err := New(Config{Store: faulty, Batch: 7, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	var mu sync.Mutex

@@ -188,6 +188,7 @@ type gate struct {
 	store.Store
 	commits chan int      // number of commits begun
 	open    chan struct{} // one for each commit that may go on
+	after   func()        // called when a commit has taken effect
 	n       int
 }
 
@@ -199,5 +200,9 @@ func (g *gate) Commit(ctx context.Context, keys store.Keys, decide store.Decide)
 	g.n++ // one commits at a time
 	g.commits <- g.n
 	<-g.open
-	return g.Store.Commit(ctx, keys, decide)
+	err := g.Store.Commit(ctx, keys, decide)
+	if g.after != nil {
+		g.after()
+	}
+	return err
 }
