@@ -324,7 +324,7 @@ func (e *Engine) commitAhead(ctx context.Context, keys store.Keys, decide store.
 
 func (e *Engine) env() step.Env {
 	return step.Env{
-		Worker: e.worker.Load(), Host: e.me.Host, PID: e.me.PID, Room: e.queues.room(true), Limits: e.cfg.Limits,
+		Worker: e.worker.Load(), Host: e.me.Host, PID: e.me.PID, Room: e.queues.room(true), Keep: e.cfg.Hold / 2, Limits: e.cfg.Limits,
 		ScopeRetention: store.Instant(e.cfg.ScopeRetention.Microseconds()),
 	}
 }
