@@ -16,5 +16,7 @@
 //		}
 //		return saga.Emit(Paid, receipt), nil
 //	})
-//	run, err := saga.Start(ctx, r, Charge, order, saga.ID(order.ID))
+//
+//	err := r.Run(ctx)                                                // in a service
+//	run, err := saga.Start(ctx, r, Charge, order, saga.ID(order.ID)) // wherever an order comes in
 package saga

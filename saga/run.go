@@ -23,6 +23,26 @@ var (
 	ErrNotFound = store.ErrNotFound
 )
 
+// EndError says that a run ended without a result. It is [ErrFailed] or
+// [ErrCancelled], by its Status.
+type EndError struct {
+	Run    string // id
+	Status store.Status
+	Reason string
+}
+
+func (e *EndError) Error() string {
+	return fmt.Sprintf("run %s: %v: %s", e.Run, e.Unwrap(), e.Reason)
+}
+
+// Unwrap returns ErrFailed or ErrCancelled.
+func (e *EndError) Unwrap() error {
+	if e.Status == store.Cancelled {
+		return ErrCancelled
+	}
+	return ErrFailed
+}
+
 // Run is a handle to a run. It is a value, and safe for concurrent use.
 type Run struct {
 	ID string
@@ -41,7 +61,7 @@ type StartOption func(*step.Start)
 // id is made.
 func ID(id string) StartOption { return func(s *step.Start) { s.RunID = id } }
 
-// OnDead says what a dead letter does to the run. Default: step.LeaveOpen.
+// OnDead says what a dead letter does to the run. Default: LeaveOpen.
 func OnDead(d step.OnDead) StartOption { return func(s *step.Start) { s.OnDead = d } }
 
 // StartAt makes the first step due at t.
@@ -156,10 +176,8 @@ func (r Run) Result(ctx context.Context, into any) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("run %s: %w", r.ID, err)
-	case run.Status == store.Failed:
-		return fmt.Errorf("run %s: %w: %s", r.ID, ErrFailed, run.Error)
-	case run.Status == store.Cancelled:
-		return fmt.Errorf("run %s: %w: %s", r.ID, ErrCancelled, run.Error)
+	case run.Status == store.Failed, run.Status == store.Cancelled:
+		return &EndError{Run: r.ID, Status: run.Status, Reason: run.Error}
 	case into == nil || len(run.Result) == 0:
 		return nil
 	}
