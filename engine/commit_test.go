@@ -124,6 +124,7 @@ func TestWithdrawalOfTheNextLeader(t *testing.T) {
 type poisoned struct {
 	store.Store
 	refused atomic.Int64
+	company atomic.Int64 // refused together with others
 }
 
 func (p *poisoned) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
@@ -136,6 +137,9 @@ func (p *poisoned) Commit(ctx context.Context, keys store.Keys, decide store.Dec
 		}
 		if bad {
 			p.refused.Add(1)
+			if len(c.PutMessages) > 1 {
+				p.company.Add(1)
+			}
 			return &store.Changes{}
 		}
 		return c
@@ -154,13 +158,15 @@ func TestPoisonInABatch(t *testing.T) {
 		e := w.engine(Config{Store: g})
 		first := together(w, e, w.Context(), 1)
 		ctx, cancel := context.WithCancel(w.Context())
-		bad := make(chan error, 1)
-		go func() {
-			out := insertion("a", 1)
-			out.Sends[0].Payload = []byte("poison")
-			_, err := e.Commit(ctx, out)
-			bad <- err
-		}()
+		bad := make(chan error, 2)
+		for range 2 {
+			go func() {
+				out := insertion("a", 1)
+				out.Sends[0].Payload = []byte("poison")
+				_, err := e.Commit(ctx, out)
+				bad <- err
+			}()
+		}
 		synctest.Wait()
 		good := together(w, e, w.Context(), 5)
 		for range 2 {
@@ -170,13 +176,10 @@ func TestPoisonInABatch(t *testing.T) {
 		require.NoError(w, <-first)
 		require.Empty(w, good, "the batch has failed")
 		pass(time.Second) // all of it is queued again
-		for range 6 {
-			g.open <- struct{}{}
-		}
+		close(g.open)
 		for range 5 {
 			require.NoError(w, <-good)
 		}
-		close(g.open)
 		refused := p.refused.Load()
 		pass(time.Minute)
 		require.Greater(w, p.refused.Load(), refused, "it is tried again")
@@ -184,6 +187,8 @@ func TestPoisonInABatch(t *testing.T) {
 		require.NoError(w, <-last, "the others go on meanwhile")
 		cancel()
 		require.ErrorContains(w, <-bad, "constraint")
+		require.ErrorContains(w, <-bad, "constraint")
+		require.EqualValues(w, 1, p.company.Load(), "once was enough to tell")
 		require.Len(w, w.open(), 7)
 	})
 }

@@ -186,19 +186,17 @@ func pass(d time.Duration) {
 // gate is a store whose commits wait for a word.
 type gate struct {
 	store.Store
-	commits chan int      // number of commits begun
-	open    chan struct{} // one for each commit that may go on
-	after   func()        // called when a commit has taken effect
-	n       int
+	open  chan struct{} // one for each commit that may go on
+	after func()        // called when a commit has taken effect
+	n     int           // commits begun
 }
 
 func newGate(s store.Store) *gate {
-	return &gate{Store: s, commits: make(chan int, 100), open: make(chan struct{}, 100)}
+	return &gate{Store: s, open: make(chan struct{}, 100)}
 }
 
 func (g *gate) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
 	g.n++ // one commits at a time
-	g.commits <- g.n
 	<-g.open
 	err := g.Store.Commit(ctx, keys, decide)
 	if g.after != nil {
