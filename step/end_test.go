@@ -109,7 +109,9 @@ func TestBigSweep(t *testing.T) {
 		"messages":  func(int) step.Decision { return step.Send{Task: "s/never", After: time.Hour} },
 		"timers":    func(i int) step.Decision { return timed(fmt.Sprint("t", i), time.Hour) },
 		"joins":     func(i int) step.Decision { return step.Join{Rule: all("e", fmt.Sprint(i)), Then: late} },
-		"deadlines": func(int) step.Decision { return step.Join{Rule: all("e"), Within: time.Hour, Then: late, Else: &late2} },
+		"deadlines": func(i int) step.Decision {
+			return step.Join{Name: fmt.Sprint("j", 999-i), Rule: all("e"), Within: time.Hour, Then: late, Else: &late2}
+		},
 		"scopes":    func(int) step.Decision { return step.Join{Rule: all("e"), Scope: wide, Then: late} },
 	}
 	for name, decision := range kinds {

@@ -211,7 +211,7 @@ func TestBornHeld(t *testing.T) {
 func TestPoisonInABatch(t *testing.T) {
 	s := newSim(t)
 	s.task("s/start", send("s/a"), send("s/b"), send("s/c"))
-	s.task("s/a", step.Send{Task: "s/x", Name: "n", After: time.Hour}, step.Join{Rule: joinsOfFork(), Fork: &step.Fork{}, Then: send("s/x")})
+	s.task("s/a", step.Send{Task: "s/x", Name: "n", After: time.Hour}, step.Send{Task: "s/x", Name: "n", After: time.Hour})
 	s.task("s/b", step.Send{Task: "s/x", Name: "n", After: time.Hour})
 	s.task("s/c", send("s/x"))
 	s.leaf("s/x")

@@ -188,7 +188,13 @@ func (m *model) decide(at string, t mTask, seq string, d step.Decision, ds []ste
 	case step.Cancel:
 		m.cancel(t, d)
 	case step.Move:
-		if timer, ok := m.named(t.run, d.Name); !ok || m.claimed(timer) {
+		timer, ok := m.named(t.run, d.Name)
+		switch {
+		case ok && m.look.loose[timer]:
+			if m.look.exists(label(d.Late.Payload)) {
+				m.late(t, d.Late)
+			}
+		case !ok || m.claimed(timer):
 			m.late(t, d.Late)
 		}
 	}
