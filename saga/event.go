@@ -22,7 +22,10 @@ func NewEvent[T any](name string) Event[T] { return Event[T]{name} }
 func (e Event[T]) Name() string { return e.name }
 
 // Named is what [All], [Any] and [Some] take: an Event of any type.
-type Named interface{ Name() string }
+type Named interface {
+	// Name returns the event's name.
+	Name() string
+}
 
 // EmitStep is an event. Its methods return a changed copy.
 type EmitStep struct {

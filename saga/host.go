@@ -29,7 +29,9 @@ type Host interface {
 
 // Codec encodes payloads, events, states and results.
 type Codec interface {
+	// Marshal encodes v.
 	Marshal(v any) ([]byte, error)
+	// Unmarshal decodes data into the pointer v.
 	Unmarshal(data []byte, v any) error
 }
 

@@ -43,7 +43,7 @@ func WithTimeout(d time.Duration) Option { return func(b *Binding) { b.Timeout =
 // that a task is bound twice is reported then.
 func Handle[T any](h Host, t Task[T], fn Handler[T], opts ...Option) {
 	b := Binding{Run: func(ctx context.Context, u *step.Unit) error {
-		ctx, v, err := open[T](ctx, h, u)
+		v, err := decode[T](h, u.Message)
 		if err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func Handle[T any](h Host, t Task[T], fn Handler[T], opts ...Option) {
 // it by [WithTimeout] (default 10 s).
 func HandleTx[T any](h Host, t Task[T], fn func(ctx context.Context, tx *sql.Tx, v T) (Step, error), opts ...Option) {
 	b := Binding{NeedTx: true, Timeout: 10 * time.Second, Run: func(ctx context.Context, u *step.Unit) error {
-		ctx, v, err := open[T](ctx, h, u)
+		v, err := decode[T](h, u.Message)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func HandleState[S, T any](h Host, s Stateful[S], t Task[T], of func(T) string, 
 			return step.Keying{Saga: s.name, Key: key}, nil
 		},
 		Run: func(ctx context.Context, u *step.Unit) error {
-			ctx, v, err := open[T](ctx, h, u)
+			v, err := decode[T](h, u.Message)
 			if err != nil {
 				return err
 			}
@@ -140,15 +140,6 @@ func bind(h Host, task string, b Binding, opts []Option) {
 	}
 	h.Bind(task, b)
 }
-
-// open decodes a message's payload, and puts into the context what the
-// functions of this package read from it.
-func open[T any](ctx context.Context, h Host, u *step.Unit) (context.Context, T, error) {
-	v, err := decode[T](h, u.Message)
-	return context.WithValue(ctx, hostKey{}, h), v, err
-}
-
-type hostKey struct{}
 
 // decode reads a payload. What does not decode never will: it is permanent.
 func decode[T any](h Host, m *store.Message) (v T, err error) {
