@@ -197,26 +197,39 @@ func (e *Engine) outcome(u *step.Unit, err error) *step.Outcome {
 // endTx makes the step's commit part of the handler's own transaction. When
 // that fails, the message is given back: either both happened or neither.
 func (e *Engine) endTx(ctx context.Context, u *step.Unit, out *step.Outcome) error {
-	f := e.fold([]*step.Outcome{out}, e.env())
-	err := e.store.(store.SQL).CommitTx(ctx, u.Tx, f.keys, f.decide)
-	if err == nil && f.res.Verdicts[0].Code == step.Applied {
-		if err = u.Tx.Commit(); err == nil {
-			e.deliver(f.res)
-			return nil
-		}
-		e.lost.raise()
-	}
-	_ = u.Tx.Rollback() // after a failed Commit it does nothing
+	verdict, err := e.applyTx(ctx, u.Tx, out)
 	switch {
+	case err == nil && verdict.Code == step.Applied:
+		return nil
 	case err != nil:
 		e.log.Warn("millrace: a step's own transaction failed; it will run again", "message", u.Message.ID, "task", u.Message.Task, "error", err)
 		out = &step.Outcome{Verb: step.Yield, Message: u.Message}
-	case f.res.Verdicts[0].Code == step.Invalid:
-		out = e.outcome(u, &step.PermanentError{Err: f.res.Verdicts[0].Err})
+	case verdict.Code == step.Invalid:
+		out = e.outcome(u, &step.PermanentError{Err: verdict.Err})
 	default:
-		return e.told(u, answer{verdict: f.res.Verdicts[0]})
+		return e.told(u, answer{verdict: verdict})
 	}
 	return e.told(u, e.commits.one(ctx, out))
+}
+
+// applyTx commits tx with an outcome in it, or rolls it back.
+func (e *Engine) applyTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (step.Verdict, error) {
+	defer e.flights.begin()()
+	f := e.fold([]*step.Outcome{out}, e.env())
+	err := e.store.(store.SQL).CommitTx(ctx, tx, f.keys, f.decide)
+	if err != nil || f.res.Verdicts[0].Code != step.Applied {
+		_ = tx.Rollback() // its end is err, or the verdict
+		if err != nil {
+			return step.Verdict{}, err
+		}
+		return f.res.Verdicts[0], nil
+	}
+	if err := tx.Commit(); err != nil {
+		e.lost.raise()
+		return step.Verdict{}, err
+	}
+	e.deliver(f.res)
+	return f.res.Verdicts[0], nil
 }
 
 // Take makes a message from outside the store's own, held by this worker, and
@@ -227,16 +240,16 @@ func (e *Engine) Take(ctx context.Context, consumer, id string, send step.Send) 
 		Verb: step.Insert, Sends: []step.Send{send},
 		Source: &step.Source{Consumer: consumer, ID: id, Held: true},
 	}
+	defer e.flights.begin()()
 	v, err := e.Commit(ctx, out)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("take in message %s: %w", id, err)
-	case v.Code == step.LeaseLost:
-		return nil, fmt.Errorf("take in message %s: %w", id, store.ErrLeaseLost)
-	case v.Message == nil:
+	case v.Code != step.LeaseLost && v.Message == nil:
 		return nil, step.ErrNotMine
+	case v.Code == step.LeaseLost, !e.queues.adopt(v.Message):
+		return nil, fmt.Errorf("take in message %s: %w", id, store.ErrLeaseLost)
 	}
-	e.queues.adopt(v.Message)
 	return v.Message, nil
 }
 

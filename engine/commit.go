@@ -299,6 +299,7 @@ func withLapsed(verdicts []step.Verdict, outs []*step.Outcome, worker int64) []s
 // called once the store can take another commit. The context is not any
 // caller's: one must not end the commit of all.
 func (e *Engine) apply(outs []*step.Outcome, applied func()) (*step.Result, error) {
+	defer e.flights.begin()()
 	f := e.fold(outs, e.env())
 	settle, err := e.commitAhead(context.Background(), f.keys, f.decide)
 	applied()

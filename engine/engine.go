@@ -78,6 +78,7 @@ type Engine struct {
 	commits *committer
 	queues  *queues
 	waiters waiters
+	flights flights
 	grab    *signal // something may be there to grab
 	lost    *signal // an answer of the store was lost: compare
 	health  health

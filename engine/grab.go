@@ -97,6 +97,7 @@ func (e *Engine) grabOnce(ctx context.Context) (time.Duration, error) {
 	if g.Worker == 0 {
 		return e.cfg.Poll, nil
 	}
+	defer e.flights.begin()()
 	got, err := e.store.Grab(ctx, g)
 	if ctx.Err() != nil {
 		e.lost.raise()

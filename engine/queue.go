@@ -377,13 +377,18 @@ func (q *queues) forget() {
 	}
 }
 
-// adopt notes a running message that came by another way than next.
-func (q *queues) adopt(m *store.Message) {
+// adopt notes a running message that came by another way than next. It reports
+// false when its worker was closed meanwhile.
+func (q *queues) adopt(m *store.Message) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if m.Worker != q.worker() {
+		return false
+	}
 	r := &resident{m: m}
 	q.inside[m.Seq] = r
 	q.started(r, &queue{ready: newSignal()})
+	return true
 }
 
 // has reports whether a message is in memory.

@@ -14,12 +14,17 @@ const reconcileEvery = 5 * time.Minute
 // is in memory: an answer that got lost must strand nothing. It also deletes
 // rows whose time has passed.
 func (e *Engine) reconcileLoop(ctx context.Context) {
-	suspects := map[int64]bool{}
-	wait := reconcileEvery
-	for try := 0; sleep(ctx, e.clock, wait, e.lost); {
+	var seen suspects
+	never := newSignal()
+	wait, wake := reconcileEvery, e.lost
+	for try := 0; sleep(ctx, e.clock, wait, wake); {
 		e.purge(ctx)
-		found, err := e.compare(ctx, suspects)
-		if suspects = found; err != nil {
+		if wait = min(e.cfg.Lease/10, time.Second); !e.flights.landedBefore(seen.mark) {
+			continue // what was seen may be on its way
+		}
+		found, err := e.compare(ctx, seen.seqs)
+		seen = suspects{found, e.flights.mark()}
+		if err != nil {
 			e.lost.raise()
 			if !e.health.pause(ctx, try) {
 				return
@@ -27,16 +32,22 @@ func (e *Engine) reconcileLoop(ctx context.Context) {
 			try++
 			continue
 		}
-		try = 0
-		if wait = reconcileEvery; len(suspects) > 0 {
-			wait = min(e.cfg.Lease/10, time.Second) // a second look decides
+		try, wake = 0, never // a second look decides, and not too soon
+		if len(found) == 0 {
+			wait, wake = reconcileEvery, e.lost
 		}
 	}
 }
 
+// suspects are messages that are held and not in memory. They are stranded
+// unless a call that began before mark has yet to bring them.
+type suspects struct {
+	seqs map[int64]bool
+	mark int64
+}
+
 // compare takes up what is held and not in memory at two looks in a row; it
-// returns what was seen so for the first time. Memory is looked at before and
-// after the store, since a message may be on its way in or out.
+// returns what was seen so for the first time.
 func (e *Engine) compare(ctx context.Context, suspects map[int64]bool) (map[int64]bool, error) {
 	worker := e.worker.Load()
 	first := map[int64]bool{}
