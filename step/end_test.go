@@ -106,13 +106,13 @@ func TestBigSweep(t *testing.T) {
 	late := send("s/never")
 	late2 := late
 	kinds := map[string]func(i int) step.Decision{
-		"messages":  func(int) step.Decision { return step.Send{Task: "s/never", After: time.Hour} },
-		"timers":    func(i int) step.Decision { return timed(fmt.Sprint("t", i), time.Hour) },
-		"joins":     func(i int) step.Decision { return step.Join{Rule: all("e", fmt.Sprint(i)), Then: late} },
+		"messages": func(int) step.Decision { return step.Send{Task: "s/never", After: time.Hour} },
+		"timers":   func(i int) step.Decision { return timed(fmt.Sprint("t", i), time.Hour) },
+		"joins":    func(i int) step.Decision { return step.Join{Rule: all("e", fmt.Sprint(i)), Then: late} },
 		"deadlines": func(i int) step.Decision {
 			return step.Join{Name: fmt.Sprint("j", 999-i), Rule: all("e"), Within: time.Hour, Then: late, Else: &late2}
 		},
-		"scopes":    func(int) step.Decision { return step.Join{Rule: all("e"), Scope: wide, Then: late} },
+		"scopes": func(int) step.Decision { return step.Join{Rule: all("e"), Scope: wide, Then: late} },
 	}
 	for name, decision := range kinds {
 		for _, finish := range []bool{true, false} {
