@@ -37,7 +37,8 @@ type Config struct {
 	BusyTimeout time.Duration
 
 	// CacheMiB is how much of the file the writer keeps in memory, in MiB.
-	// Default: 64. In a URL: cache=64.
+	// More than the pages that are in use all the time gains nothing, since
+	// the system caches the file too. Default: 8. In a URL: cache=8.
 	CacheMiB int
 
 	// CheckpointPages is how many pages of 4 KiB the write-ahead log grows by
@@ -52,7 +53,7 @@ type Config struct {
 
 const (
 	defaultBusyTimeout     = 30 * time.Second
-	defaultCacheMiB        = 64
+	defaultCacheMiB        = 8
 	defaultCheckpointPages = 4000
 )
 

@@ -12,6 +12,7 @@ type reader struct {
 	x    executor
 	snap *store.Snapshot
 	json []byte // buffer for lists of keys
+	args []driver.Value
 
 	known   map[int64]*store.Run // need not be read
 	unknown []int64              // buffer
@@ -125,17 +126,38 @@ func (r *reader) runIDs(ids []string) error {
 
 func (r *reader) rows(keys []store.RowKey) error {
 	r.snap.Rows = room(r.snap.Rows, len(keys))
+	wanted := keys[:0:0]
 	for _, key := range keys {
-		r.snap.Rows[key] = nil
-		err := r.x.query(sqlRow, func(row []driver.Value) error {
-			r.snap.Rows[key] = &store.Row{RowKey: key, Until: instant(row[0]), Body: blob(row[1])}
+		if _, asked := r.snap.Rows[key]; !asked {
+			r.snap.Rows[key] = nil
+			wanted = append(wanted, key)
+		}
+	}
+	for len(wanted) > 0 {
+		q, n := rowsOf(len(wanted))
+		r.args = r.args[:0]
+		for _, key := range wanted[:n] {
+			r.args = append(r.args, int64(key.Kind), key.Owner, key.Name)
+		}
+		err := r.x.query(q, func(row []driver.Value) error {
+			found := rowOf(row)
+			r.snap.Rows[found.RowKey] = found
 			return nil
-		}, int64(key.Kind), key.Owner, key.Name)
+		}, r.args...)
 		if err != nil {
 			return err
 		}
+		wanted = wanted[n:]
 	}
 	return nil
+}
+
+// rowsOf returns the statement that reads most of n rows at once.
+func rowsOf(n int) (*statement, int) {
+	if n >= 16 {
+		return sqlRows16, 16
+	}
+	return sqlRows, 1
 }
 
 func (r *reader) lists(lists []store.List) error {

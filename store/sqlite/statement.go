@@ -27,11 +27,13 @@ func sqlOf(name string) *statement {
 	return add(name, strings.TrimSpace(string(text)))
 }
 
-// repeated makes of an INSERT of one row one of n rows: what follows VALUES
-// stands n times.
+// repeated makes of a statement with VALUES of one row one with n rows.
 func repeated(q *statement, n int) *statement {
-	row := q.text[strings.LastIndexByte(q.text, '('):]
-	return add(fmt.Sprintf("%s x%d", q.name, n), q.text+strings.Repeat(", "+row, n-1))
+	from := strings.LastIndexByte(q.text, '(')
+	to := from + strings.IndexByte(q.text[from:], ')') + 1
+	row := q.text[from:to]
+	text := q.text[:to] + strings.Repeat(", "+row, n-1) + q.text[to:]
+	return add(fmt.Sprintf("%s x%d", q.name, n), text)
 }
 
 func add(name, text string) *statement {
@@ -71,6 +73,8 @@ var (
 	sqlRuns        = sqlOf("runs")
 	sqlRunByID     = sqlOf("run_by_id")
 	sqlRow         = sqlOf("row")
+	sqlRows        = sqlOf("rows")
+	sqlRows16      = repeated(sqlRows, 16)
 	sqlList        = sqlOf("list")
 	sqlFree        = sqlOf("free")
 	sqlNamed       = sqlOf("named")
