@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -89,6 +90,7 @@ func (w *world) handle(e *Engine, topic string, n int, h handler) (stop func()) 
 			}
 		})
 	}
+	synctest.Wait()
 	return sync.OnceFunc(func() {
 		cancel()
 		all.Wait()
@@ -122,6 +124,13 @@ func (w *world) count(payload string) {
 	w.runs[payload]++
 }
 
+// ran returns the executions, by payload.
+func (w *world) ran() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.runs)
+}
+
 // insertion makes plain messages with the payloads "0", "1" and so on.
 func insertion(topic string, n int) *step.Outcome {
 	out := &step.Outcome{Verb: step.Insert, Source: &step.Source{Consumer: "test", ID: step.NewID(0)}}
@@ -147,12 +156,11 @@ func (w *world) sendAs(e *Engine, out *step.Outcome) {
 // ranOnce fails the test unless the messages "0" to "n-1" were run once each.
 func (w *world) ranOnce(n int) {
 	w.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	ran := w.ran()
 	for i := range n {
-		require.Equal(w, 1, w.runs[fmt.Sprint(i)], "executions of message %d", i)
+		require.Equal(w, 1, ran[fmt.Sprint(i)], "executions of message %d", i)
 	}
-	require.Len(w, w.runs, n)
+	require.Len(w, ran, n)
 }
 
 // open returns the stored messages.
