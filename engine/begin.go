@@ -33,9 +33,13 @@ func (e *Engine) Next(ctx context.Context, topic string) (*store.Message, error)
 func (e *Engine) Begin(ctx context.Context, m *store.Message) (context.Context, *step.Unit, error) {
 	u := &step.Unit{Message: m, Now: e.now()}
 	if e.cfg.Keyed != nil || m.Key != "" {
+		landed := e.flights.begin()
 		mine, err := e.admit(ctx, u)
 		if !mine {
 			e.queues.done(m)
+		}
+		landed()
+		if !mine {
 			return ctx, nil, step.ErrNotMine
 		}
 		if err != nil {
@@ -130,6 +134,7 @@ const storePause = 3
 // has the message; store.ErrClosed or the like when the outcome could not be
 // stored, and the message will be run again.
 func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
+	defer e.flights.begin()()
 	err = e.end(ctx, u, err)
 	if errors.Is(err, store.ErrCorrupt) {
 		e.log.Error("millrace: an outcome meets a damaged row; its message is left alone until the process ends",

@@ -2,9 +2,9 @@ package engine
 
 import "sync"
 
-// flights are the calls under way that may bring messages into memory: from
-// before the store is asked until the messages are there. What the store says
-// is held, and memory does not have yet, may be with one of them.
+// flights are the calls under way that bring messages into memory or take them
+// out: from before the store is asked until memory is as the store says. What
+// the two differ in may be with one of them.
 type flights struct {
 	mu   sync.Mutex
 	next int64

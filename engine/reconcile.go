@@ -16,7 +16,7 @@ const reconcileEvery = 5 * time.Minute
 func (e *Engine) reconcileLoop(ctx context.Context) {
 	var seen suspects
 	never := newSignal()
-	wait, wake := reconcileEvery, e.lost
+	wait, wake, second := reconcileEvery, e.lost, false
 	for try := 0; sleep(ctx, e.clock, wait, wake); {
 		e.purge(ctx)
 		if wait = min(e.cfg.Lease/10, time.Second); !e.flights.landedBefore(seen.mark) {
@@ -32,10 +32,15 @@ func (e *Engine) reconcileLoop(ctx context.Context) {
 			try++
 			continue
 		}
-		try, wake = 0, never // a second look decides, and not too soon
-		if len(found) == 0 {
-			wait, wake = reconcileEvery, e.lost
+		// A second look decides, and not too soon, also where the first one has
+		// found nothing: what is stranded may have been taken for an execution
+		// of the same message that was about to end.
+		try, wake = 0, never
+		if second && len(found) == 0 {
+			wait, wake, second = reconcileEvery, e.lost, false
+			continue
 		}
+		second = true
 	}
 }
 
