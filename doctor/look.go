@@ -10,6 +10,7 @@ import (
 
 // examiner is one look through a store.
 type examiner struct {
+	damaged map[int64]bool // seqs of messages that don\'t decode, and were told
 	store   store.Store
 	o       Options
 	report  Report
@@ -67,6 +68,18 @@ func (x *examiner) listWorkers(ctx context.Context) error {
 	return nil
 }
 
+// foundDamaged tells once of a message that does not decode.
+func (x *examiner) foundDamaged(seq int64) {
+	if x.damaged[seq] {
+		return
+	}
+	if x.damaged == nil {
+		x.damaged = map[int64]bool{}
+	}
+	x.damaged[seq] = true
+	x.found(Finding{Kind: Damaged, Text: fmt.Sprintf("message %d does not decode", seq), subject: store.Num(seq)})
+}
+
 // eachMessage gives all messages before end, page by page. Without an end they
 // could come faster than they are read.
 func (x *examiner) eachMessage(ctx context.Context, end int64, each func(*store.Message) error) error {
@@ -76,6 +89,10 @@ func (x *examiner) eachMessage(ctx context.Context, end int64, each func(*store.
 		if err != nil {
 			return err
 		}
+		for _, seq := range f.Damaged {
+			x.foundDamaged(seq)
+			q.After = max(q.After, seq)
+		}
 		for _, m := range f.Messages {
 			if m.Seq >= end {
 				return nil
@@ -83,9 +100,9 @@ func (x *examiner) eachMessage(ctx context.Context, end int64, each func(*store.
 			if err := each(m); err != nil {
 				return err
 			}
-			q.After = m.Seq
+			q.After = max(q.After, m.Seq)
 		}
-		if !f.More || len(f.Messages) == 0 {
+		if !f.More {
 			return nil
 		}
 	}
