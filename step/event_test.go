@@ -136,17 +136,22 @@ func TestEventBeforeItsJoin(t *testing.T) {
 
 // OnlyAfter opts out of latching: only the second emit counts.
 //
-// F3
+// F3, F4
 func TestOnlyAfter(t *testing.T) {
 	s := newSim(t)
 	s.task("s/start", emit("a", '1'), send("s/next"))
 	s.task("s/next", step.Join{Rule: all("a"), OnlyAfter: true, Then: send("s/then")}, step.Send{Task: "s/late", After: time.Hour})
-	s.task("s/late", emit("a", '2'))
-	s.leaf("s/then")
+	s.task("s/late", emit("a", '2'), step.Send{Task: "s/last", After: time.Hour})
+	s.task("s/last", step.Join{Rule: all("a"), Then: send("s/first")})
+	s.leaf("s/then", "s/first")
 	s.start("r", "s/start")
 	s.wantTimes("s/then", 0)
 	s.advance(time.Hour)
 	if got := events(s.joined("s/then")); got != "[a=2]" {
+		t.Fatal(got)
+	}
+	s.advance(time.Hour) // F4: for others, the first data stays
+	if got := events(s.joined("s/first")); got != "[a=1]" {
 		t.Fatal(got)
 	}
 }

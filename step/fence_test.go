@@ -70,6 +70,27 @@ func TestClosedWorkerIsFencedOff(t *testing.T) {
 	}
 }
 
+// A worker that was closed can't end even a message that still says that it
+// holds it; what it inserts is born free.
+//
+// M5
+func TestClosedWorkerWhoseMessagesAreNotFreedYet(t *testing.T) {
+	s := newSim(t)
+	s.env.Room = map[string]int{"s": 9}
+	s.leaf("s/start")
+	s.applied(begin("r", "s/start"))
+	m := s.messages()[0]
+	_, err := s.store.Reap(s.ctx(), store.Reap{Workers: []int64{s.worker}})
+	s.must(err)
+	if now := s.messages()[0]; now.Worker != s.worker {
+		t.Fatal("the message was freed")
+	}
+	s.wantFenced(s.worker, &step.Outcome{Verb: step.Done, Message: m}, step.LeaseLost)
+	if res := s.commitAs(s.worker, begin("q", "s/start")); len(res.Held) != 0 {
+		t.Fatal("born held by a closed worker")
+	}
+}
+
 func (s *sim) wantFenced(worker int64, o *step.Outcome, want step.Code) {
 	s.t.Helper()
 	before := len(s.messages())

@@ -114,9 +114,9 @@ func TestFinishDelists(t *testing.T) {
 func TestCancelOfAWiderJoinThatFires(t *testing.T) {
 	s := newSim(t)
 	s.task("s/wait", step.Join{Name: "j", Scope: wide, Rule: all("a"), Then: send("s/then")}, step.Send{Task: "s/cancel", After: time.Hour})
-	s.task("s/cancel", step.Cancel{Name: "j"})
+	s.task("s/cancel", step.Cancel{Name: "j"}, step.Send{Task: "s/last", After: time.Hour}) // the run goes on
 	s.task("s/emit", step.Emit{Scope: wide, Event: "a"})
-	s.leaf("s/then")
+	s.leaf("s/then", "s/last")
 	s.start("r", "s/wait")
 	s.applied(begin("emitting", "s/emit"))
 	s.carryOut(s.take())
@@ -134,6 +134,8 @@ func TestCancelOfAWiderJoinThatFires(t *testing.T) {
 	}
 	s.drain()
 	s.wantTimes("s/then", 0)
+	s.wantStatus("r", store.Running)
+	s.advance(time.Hour)
 	s.wantStatus("r", store.Finished)
 }
 
