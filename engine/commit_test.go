@@ -23,7 +23,7 @@ import (
 
 // together commits n insertions by as many callers, while the store is held
 // up; it returns once all of them wait.
-func together(w *world, e *Engine, ctx context.Context, n int) (answers chan error) {
+func together(ctx context.Context, w *world, e *Engine, n int) (answers chan error) {
 	answers = make(chan error, n)
 	for range n {
 		go func() {
@@ -54,7 +54,7 @@ func TestWhoComesMeanwhileCommitsTogether(t *testing.T) {
 				g := newGate(w.inner)
 				c.cfg.Store = g
 				e := w.engine(c.cfg)
-				answers := together(w, e, w.Context(), 11)
+				answers := together(w.Context(), w, e, 11)
 				for range 11 {
 					g.open <- struct{}{}
 				}
@@ -75,10 +75,10 @@ func TestWithdrawal(t *testing.T) {
 		g := newGate(w.inner)
 		e := w.engine(Config{Store: g})
 		leader, stopLeader := context.WithCancel(w.Context())
-		led := together(w, e, leader, 1)
+		led := together(leader, w, e, 1)
 		impatient, stop := context.WithCancel(w.Context())
-		gone := together(w, e, impatient, 2)
-		stays := together(w, e, w.Context(), 2)
+		gone := together(impatient, w, e, 2)
+		stays := together(w.Context(), w, e, 2)
 		stop()
 		stopLeader()
 		require.ErrorIs(w, <-gone, context.Canceled)
@@ -100,9 +100,9 @@ func TestWithdrawalOfTheNextLeader(t *testing.T) {
 		inBubble(t, func(w *world) {
 			g := newGate(w.inner)
 			e := w.engine(Config{Store: g})
-			first := together(w, e, w.Context(), 1)
+			first := together(w.Context(), w, e, 1)
 			ctx, cancel := context.WithCancel(w.Context())
-			second, third := together(w, e, ctx, 1), together(w, e, w.Context(), 1)
+			second, third := together(ctx, w, e, 1), together(w.Context(), w, e, 1)
 			g.after = cancel
 			for range 3 {
 				g.open <- struct{}{}
@@ -156,7 +156,7 @@ func TestPoisonInABatch(t *testing.T) {
 		p := &poisoned{Store: w.inner}
 		g := newGate(p)
 		e := w.engine(Config{Store: g})
-		first := together(w, e, w.Context(), 1)
+		first := together(w.Context(), w, e, 1)
 		ctx, cancel := context.WithCancel(w.Context())
 		bad := make(chan error, 2)
 		for range 2 {
@@ -168,7 +168,7 @@ func TestPoisonInABatch(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		good := together(w, e, w.Context(), 5)
+		good := together(w.Context(), w, e, 5)
 		for range 2 {
 			g.open <- struct{}{}
 			synctest.Wait()
@@ -183,7 +183,7 @@ func TestPoisonInABatch(t *testing.T) {
 		refused := p.refused.Load()
 		pass(time.Minute)
 		require.Greater(w, p.refused.Load(), refused, "it is tried again")
-		last := together(w, e, w.Context(), 1)
+		last := together(w.Context(), w, e, 1)
 		require.NoError(w, <-last, "the others go on meanwhile")
 		cancel()
 		require.ErrorContains(w, <-bad, "constraint")
@@ -203,7 +203,7 @@ func TestCommitsOutliveAnOutage(t *testing.T) {
 			inBubble(t, func(w *world) {
 				e := w.engine(Config{})
 				w.store.Plan(storetest.Always(fault, storetest.Commit))
-				answers := together(w, e, w.Context(), 20)
+				answers := together(w.Context(), w, e, 20)
 				pass(time.Minute)
 				require.Empty(w, answers)
 				require.Less(w, w.store.Calls(storetest.Commit), 20*70*2, "the store is not hammered")

@@ -35,8 +35,14 @@ type world struct {
 // at its end.
 func inBubble(t *testing.T, test func(*world)) {
 	t.Helper()
+	inBubbleWith(t, nil, test)
+}
+
+// inBubbleWith is inBubble with a clock of the store's own.
+func inBubbleWith(t *testing.T, clock func() time.Time, test func(*world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		inner := memory.New(store.Options{})
+		inner := memory.New(store.Options{Now: clock})
 		w := &world{T: t, store: storetest.NewFaulty(inner, nil), inner: inner, runs: map[string]int{}}
 		test(w)
 		if !t.Failed() {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jonboulle/clockwork"
-
 	"github.com/millrace-go/millrace/store"
 )
 
@@ -107,8 +105,9 @@ func (e *Engine) reapOnce(ctx context.Context, sweep, expired bool) error {
 // fails: done when the store is back, it would close those whom the same
 // outage kept from beating.
 func (e *Engine) closeDead(ctx context.Context, expired bool) (store.Reaped, error) {
-	ctx, cancel := clockwork.WithTimeout(ctx, e.clock, e.cfg.Lease/3)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer e.clock.AfterFunc(e.cfg.Lease/3, cancel).Stop()
 	found, err := e.store.Find(ctx, store.Query{Workers: &store.WorkerQuery{}})
 	if err != nil {
 		return store.Reaped{}, err

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace-go/millrace/step"
@@ -276,21 +277,29 @@ func (h *hanging) Reap(ctx context.Context, r store.Reap) (store.Reaped, error) 
 	return h.Store.Reap(ctx, r)
 }
 
-// A process that stood still itself closes nobody for it either.
+// A process that stood still itself, as a laptop that was shut, closes nobody
+// for it either.
 //
 // M5
 func TestPausedProcessClosesNobody(t *testing.T) {
-	inBubble(t, func(w *world) {
-		lazy := &hanging{Store: w.store}
-		e := w.engine(Config{Store: lazy, Lease: 30 * time.Second, Poll: time.Second})
+	clock := clockwork.NewFakeClock()
+	inBubbleWith(t, clock.Now, func(w *world) {
+		e := w.engine(Config{Clock: clock, Lease: 30 * time.Second, Poll: time.Second})
 		defer w.start(e)()
-		pass(35 * time.Second)
+		for range 4 {
+			clock.Advance(10 * time.Second)
+			synctest.Wait()
+		}
 		w.stranger(e, 30*time.Second)
-		lazy.hang()
-		pass(31 * time.Second)
-		lazy.goOn()
-		pass(time.Second)
+		clock.Advance(time.Hour)
+		synctest.Wait()
 		require.Len(w, w.workers(), 2)
+		require.NotZero(w, e.Worker())
+		for range 4 {
+			clock.Advance(10 * time.Second)
+			synctest.Wait()
+		}
+		require.Len(w, w.workers(), 1, "the other one stays away")
 	})
 }
 
