@@ -112,7 +112,11 @@ func (e *Engine) admit(ctx context.Context, u *step.Unit) (mine bool, err error)
 // stage puts a chunk of a large fork aside and notes it in the unit's message.
 func (e *Engine) stage(ctx context.Context, u *step.Unit, chunk int, sends []step.Send) error {
 	out := &step.Outcome{Verb: step.Stage, Message: u.Message, Chunk: chunk, Sends: sends}
-	v, err := e.Commit(ctx, out)
+	commit := e.Commit
+	if u.Tx != nil { // which has the writer: what is staged goes with it
+		commit = func(ctx context.Context, out *step.Outcome) (step.Verdict, error) { return e.stageTx(ctx, u.Tx, out) }
+	}
+	v, err := commit(ctx, out)
 	switch {
 	case err != nil:
 		return fmt.Errorf("stage a fork: %w", err)
@@ -121,6 +125,18 @@ func (e *Engine) stage(ctx context.Context, u *step.Unit, chunk int, sends []ste
 	}
 	u.Message = v.Message
 	return nil
+}
+
+// stageTx is stage inside the step's own transaction.
+func (e *Engine) stageTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (step.Verdict, error) {
+	if err := e.cfg.Limits.Check(out); err != nil {
+		return step.Verdict{}, err
+	}
+	f := e.fold([]*step.Outcome{out}, e.env())
+	if err := e.store.(store.SQL).CommitTx(ctx, tx, f.keys, f.decide); err != nil {
+		return step.Verdict{}, err
+	}
+	return f.res.Verdicts[0], nil
 }
 
 // storePause is for how many tries in a row [health.pause] waits before a

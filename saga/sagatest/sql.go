@@ -23,6 +23,7 @@ var sqlChecks = []check{
 	{"a handler's writes are part of its step's commit", handleTx},
 	{"a handler's writes are gone when its step is not stored", handleTxFails},
 	{"a process that ends in a handler's transaction leaves nothing", handleTxCrash},
+	{"a large fork is part of a handler's transaction", handleTxFork},
 	{"a slow transaction does not cost others their leases", handleTxSlow},
 }
 
@@ -184,6 +185,34 @@ func handleTxCrash(x *fixture) {
 	require.Equal(x, 1, x.orders(again))
 }
 
+// L5, F9, F1
+func handleTxFork(x *fixture) {
+	n := x.node(nil)
+	task, child := saga.NewTask[string]("svc/task"), saga.NewTask[int]("svc/child")
+	end := saga.NewTask[saga.Joined[int]]("svc/end")
+	saga.HandleTx(n, task, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
+		f := saga.ForkSeq(child, func(yield func(int) bool) {
+			for i := range 1200 {
+				if saga.Attempt(ctx) == 1 && i == 700 {
+					panic("in the middle")
+				}
+				if !yield(i) {
+					return
+				}
+			}
+		})
+		return saga.Do(f, saga.Join(saga.AllOf(f), end, 0)), insert(ctx, tx, id)
+	})
+	saga.Handle(n, child, func(context.Context, int) (saga.Step, error) { return nil, nil })
+	saga.Handle(n, end, func(_ context.Context, j saga.Joined[int]) (saga.Step, error) { return saga.Finish(j.Done), nil })
+	n.run()
+	x.table(n)
+	require.Equal(x, 1200, result[int](x, start(n, task, "o1")))
+	require.Equal(x, 1, x.orders(n))
+	n.stop()
+	require.Empty(x, rows[step.ChunkRow](x, store.Chunk))
+}
+
 // handleTxSlow has the writer longer than a lease, and the other process
 // can't beat meanwhile.
 //
@@ -222,5 +251,4 @@ func handleTxSlow(x *fixture) {
 	close(gate)
 	require.Equal(x, 1, result[int](x, waits))
 	require.Empty(x, entered)
-	_ = store.Internal
 }
