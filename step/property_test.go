@@ -2,6 +2,7 @@ package step_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"slices"
 	"testing"
@@ -14,6 +15,9 @@ import (
 )
 
 //semantics:stores memory
+
+// A few hundred random worlds each time; -rapid.checks says how many else.
+func init() { _ = flag.Set("rapid.checks", "200") }
 
 // Whatever steps decide, in whatever order and batches their outcomes come,
 // whoever crashes in between, and whatever is repeated: after each commit the
