@@ -29,16 +29,16 @@ type Engine interface {
 //
 // A message that did not come from the engine is taken into the store first,
 // by its UUID and the handler's name; a second one with the same UUID is
-// acknowledged and not run (one without UUID is never a second one). From then on the store answers for it: retries
-// come from the store, to whoever subscribes to the topic there.
+// acknowledged and not run (one without UUID is never a second one). From then
+// on the store answers for it: retries come from the store, to whoever
+// subscribes to the topic there.
 //
 // The handler's error decides the outcome, as set by [Retry] and [Poison]: a
 // *step.RetryError is tried again, a *step.PermanentError is a dead letter;
 // any other error is tried again by the default policy for as long as it
 // takes. A handler that failed since the store was out of reach (an error that
 // wraps store.ErrUnavailable or store.ErrUnknown) has made no attempt. The
-// middleware itself returns an error only when the outcome could
-// not be stored.
+// middleware itself returns an error only when the outcome could not be stored.
 func Idempotency(e Engine) message.HandlerMiddleware {
 	return func(h message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
