@@ -59,7 +59,7 @@ func TestNewSaysWhatIsWrongWithAURL(t *testing.T) {
 		says   string
 	}{
 		{router.Config{Store: "millrace.db"}, `store URL "millrace.db" has no scheme; for example sqlite:///path/to/file.db`},
-		{router.Config{Store: "mysql://u:secret@h/db"}, `unknown scheme "mysql"; linked drivers: `},
+		{router.Config{Store: "mysql://u:secret@h/db"}, `unknown scheme "mysql"; linked: `},
 		{router.Config{Store: "postgres://u:sec%ret@h/db"}, `store URL "postgres:..." is malformed`},
 		{router.Config{Store: "sqlite:a.db?colour=red"}, `unknown setting "colour"`},
 		{router.Config{Store: "sqlite:no/a.db"}, "/no does not exist"},

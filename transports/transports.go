@@ -16,11 +16,10 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"sort"
-	"strings"
-	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/millrace-go/millrace/internal/linked"
 )
 
 // Transport is a connection to a broker. It is safe for concurrent use, and so
@@ -51,62 +50,27 @@ type Transport interface {
 // Opener opens the transport that a URL names.
 type Opener func(ctx context.Context, u *url.URL) (Transport, error)
 
-var (
-	mu      sync.RWMutex
-	openers = map[string]Opener{}
-)
+var brokers = linked.Set[Opener]{
+	Kind: "transport", Example: "memory:",
+	Imports: map[string]string{"memory": "github.com/millrace-go/millrace/transports/memory"},
+}
 
 // Register makes a transport known under a URL scheme; transports call it from
 // their init. Registering a scheme twice panics.
-func Register(scheme string, o Opener) {
-	mu.Lock()
-	defer mu.Unlock()
-	if _, dup := openers[scheme]; dup {
-		panic("transports: scheme registered twice: " + scheme)
-	}
-	openers[scheme] = o
-}
+func Register(scheme string, o Opener) { brokers.Add(scheme, o) }
 
-// imports of the transports of this module, for the error when one is missing.
-var imports = map[string]string{
-	"memory": "github.com/millrace-go/millrace/transports/memory",
-}
+// Schemes lists the URL schemes of the linked transports, sorted.
+func Schemes() []string { return brokers.Schemes() }
 
 // Open opens the transport that rawURL names. The caller closes it.
 func Open(ctx context.Context, rawURL string) (Transport, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil { // which holds the URL, and so perhaps a password
-		scheme, _, _ := strings.Cut(rawURL, ":")
-		return nil, fmt.Errorf("transport URL %q is malformed; special characters in it must be written as %%XX", scheme+":...")
-	}
-	mu.RLock()
-	open := openers[u.Scheme]
-	mu.RUnlock()
-	if open == nil {
-		return nil, fmt.Errorf("transport URL %q: %s", u.Redacted(), missing(u.Scheme))
+	open, u, err := brokers.Find(rawURL)
+	if err != nil {
+		return nil, err
 	}
 	t, err := open(ctx, u)
 	if err != nil {
 		return nil, fmt.Errorf("open transport %s: %w", u.Redacted(), err)
 	}
 	return t, nil
-}
-
-func missing(scheme string) string {
-	if path, ok := imports[scheme]; ok {
-		return fmt.Sprintf("no transport for %q is linked; add: import _ %q", scheme, path)
-	}
-	return fmt.Sprintf("unknown scheme %q; linked transports: %s", scheme, strings.Join(Schemes(), ", "))
-}
-
-// Schemes lists the URL schemes of the linked transports.
-func Schemes() []string {
-	mu.RLock()
-	defer mu.RUnlock()
-	names := make([]string, 0, len(openers))
-	for s := range openers {
-		names = append(names, s)
-	}
-	sort.Strings(names)
-	return names
 }
