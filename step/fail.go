@@ -109,12 +109,12 @@ func (v *view) bury(r *runView, m *store.Message, row *DeadRow) {
 // that steps in flight register don't count either.
 func (v *view) failFor(r *runView, reason string) {
 	if OnDead(r.OnDead) == Compensate {
-		v.fail(r, reason, false)
+		v.fail(r, reason, false, 0)
 		return
 	}
 	r.Error, r.Undos = reason, 0
 	v.close(r, store.Failed)
-	v.stop(r)
+	v.stop(r, 0)
 }
 
 // drop cancels a message whose run takes no steps any more.

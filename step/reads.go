@@ -113,7 +113,7 @@ func (k *reads) ofDecision(run int64, d Decision) {
 		k.ofName(run, d.Name)
 	case Move:
 		k.ofName(run, d.Name)
-	case Finish, Fail:
+	case Fail: // a Finish has seldom anything to sweep
 		k.ofSweep(run)
 	}
 }

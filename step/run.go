@@ -102,28 +102,28 @@ func (v *view) abort(a *AbortOp) Verdict {
 	if a.Cancel {
 		kind = "cancel"
 	}
-	v.fail(r, a.Reason, a.Cancel)
+	v.fail(r, a.Reason, a.Cancel, 0)
 	v.settle(r, &Entry{Kind: kind, Error: a.Reason})
 	return Verdict{Code: Applied, Run: &r.Run}
 }
 
 // finish closes a run with a result. The first to end a run decides.
-func (v *view) finish(r *runView, result []byte) {
+func (v *view) finish(r *runView, result []byte, own int) {
 	if r.Status.Stopped() {
 		return
 	}
 	r.Result = result
 	v.close(r, store.Finished)
-	v.stop(r)
+	v.stop(r, own)
 }
 
 // fail puts a run on its way to an end without result.
-func (v *view) fail(r *runView, reason string, cancel bool) {
+func (v *view) fail(r *runView, reason string, cancel bool, own int) {
 	if r.Status.Stopped() {
 		return
 	}
 	r.Status, r.Error, r.Cancel = store.Failing, reason, cancel
-	v.stop(r)
+	v.stop(r, own)
 }
 
 func (v *view) close(r *runView, s store.Status) {
@@ -131,11 +131,12 @@ func (v *view) close(r *runView, s store.Status) {
 	v.res.Ended = append(v.res.Ended, &r.Run)
 }
 
-// stop drops what a run has open that was not begun. It does not wait for its
-// dead letters any more, but for those of its undos that are to come.
-func (v *view) stop(r *runView) {
+// stop drops what a run has open that was not begun; own of that is the very
+// message that stops it. It does not wait for its dead letters any more, but
+// for those of its undos that are to come.
+func (v *view) stop(r *runView, own int) {
 	r.Open, r.Dead = r.Open-r.Dead, 0
-	if r.Open == 0 {
+	if r.Open == own {
 		return
 	}
 	v.res.Stopped = append(v.res.Stopped, r.Key)

@@ -270,9 +270,9 @@ func (v *view) decideInRun(s *scopeOfStep, d Decision) {
 	case Return:
 		s.ret = &d
 	case Finish:
-		v.finish(s.r, d.Result)
+		v.finish(s.r, d.Result, 1)
 	case Fail:
-		v.fail(s.r, d.Reason, false)
+		v.fail(s.r, d.Reason, false, 1)
 	default:
 		panic(fmt.Sprintf("step: no rule for decision %T", d))
 	}
