@@ -155,7 +155,8 @@ func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
 	if errors.Is(err, store.ErrCorrupt) {
 		e.log.Error("millrace: an outcome meets a damaged row; its message is left alone until the process ends",
 			"message", u.Message.ID, "task", u.Message.Task, "run", u.Message.RunID, "error", err)
-		return err // it stays in memory: running it again would not help
+		e.queues.park(u.Message) // running it again would not help
+		return err
 	}
 	e.queues.done(u.Message)
 	return err

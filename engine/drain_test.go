@@ -134,6 +134,7 @@ func TestUnhostGivesBack(t *testing.T) {
 		e := w.engine(Config{Poll: time.Second})
 		defer w.start(e)()
 		e.Host("a", 1)
+		synctest.Wait()
 		w.send(e, "a", 3)
 		require.NotZero(w, w.open()[0].Worker)
 		e.Unhost("a", 1)
@@ -171,6 +172,51 @@ func TestHostingComesAndGoes(t *testing.T) {
 		for payload, n := range w.ran() {
 			require.Equal(w, 20, n, "executions of %s", payload)
 		}
+	})
+}
+
+// corrupt is a store in which the outcome of a message meets a damaged row.
+type corrupt struct{ store.Store }
+
+func (c corrupt) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
+	bad := false
+	err := c.Store.Commit(ctx, keys, func(s *store.Snapshot) *store.Changes {
+		changes := decide(s)
+		if bad = len(changes.DeleteMessages) > 0; bad {
+			return &store.Changes{}
+		}
+		return changes
+	})
+	if bad {
+		return store.ErrCorrupt
+	}
+	return err
+}
+
+// H3: a step whose outcome meets a damaged row is not run over and over, and
+// takes no handler's place; stopping does not wait for it.
+func TestOutcomeThatMeetsADamagedRow(t *testing.T) {
+	inBubble(t, func(w *world) {
+		e := w.engine(Config{Store: corrupt{w.store}, Poll: time.Second})
+		stop := w.start(e)
+		e.Host("a", 1)
+		w.send(e, "a", 3)
+		for range 3 {
+			m, err := e.Next(w.Context(), "a")
+			require.NoError(w, err)
+			ctx, u, err := e.Begin(w.Context(), m)
+			require.NoError(w, err)
+			require.ErrorIs(w, e.End(ctx, u, nil), store.ErrCorrupt)
+			require.Error(w, ctx.Err())
+		}
+		pass(time.Hour)
+		require.Empty(w, e.queues.tryNext(e.queues.topics["a"], "a", 1))
+		begun := time.Now()
+		stop()
+		require.Zero(w, time.Since(begun))
+		require.Len(w, w.open(), 3)
+		require.Zero(w, w.open()[0].Worker, "another process may try")
+		e.Unhost("a", 1)
 	})
 }
 

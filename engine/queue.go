@@ -251,6 +251,21 @@ func (q *queues) done(m *store.Message) {
 	q.enqueue(t, it)
 }
 
+// park ends the execution of a message that is to stay in memory, and not to
+// be run again.
+func (q *queues) park(m *store.Message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := q.resident(m)
+	if r == nil {
+		return
+	}
+	q.stopped(r)
+	if r.cancel != nil {
+		r.cancel()
+	}
+}
+
 // resident returns what is in memory of m, as its worker holds it, or nil.
 func (q *queues) resident(m *store.Message) *resident {
 	if r := q.inside[m.Seq]; r != nil && r.m.Worker == m.Worker {
