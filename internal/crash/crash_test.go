@@ -106,7 +106,7 @@ func (p *process) after(d time.Duration) {
 	case <-time.After(30 * time.Second):
 		p.t.Fatal("the child does not work")
 	}
-	<-time.After(time.Duration(rand.Int64N(int64(d))))
+	<-time.After(rand.N(d))
 }
 
 func kills(usual, torture int) int {
@@ -127,7 +127,11 @@ func TestCrash(t *testing.T) {
 	began, times, next := time.Now(), kills(25, 220), 0
 	for range times {
 		p := spawn(t, url, next, next+4)
-		p.after(60 * time.Millisecond)
+		if rand.IntN(5) > 0 {
+			p.after(60 * time.Millisecond)
+		} else { // while it begins
+			<-time.After(rand.N(40 * time.Millisecond))
+		}
 		next = p.kill(next)
 	}
 	runs := next + 4

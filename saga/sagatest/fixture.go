@@ -191,6 +191,13 @@ func (n *node) stop() {
 	})
 }
 
+// end ends the router's work, however it ends; its store stays open.
+func (n *node) end() {
+	n.cancel()
+	err := <-n.done
+	n.done <- err
+}
+
 // crash cuts the router off its store at once, frees what it held as if its
 // process were gone, and waits for the rest of it.
 func (n *node) crash() {
@@ -252,20 +259,6 @@ func (x *fixture) pass(d time.Duration) {
 	x.Helper()
 	x.parked()
 	x.clock.Advance(d)
-}
-
-// passUntil lets time pass, piece by piece, until done is closed or gives.
-func passUntil[T any](x *fixture, piece time.Duration, done <-chan T) T {
-	x.Helper()
-	for {
-		select {
-		case v := <-done:
-			return v
-		default:
-		}
-		require.NoError(x, x.ctx.Err())
-		x.pass(piece)
-	}
 }
 
 // get waits for a value.

@@ -36,12 +36,10 @@ func (x *fixture) faulty(plan func(storetest.Call) storetest.Fault) {
 type workload struct {
 	x     *fixture
 	begin saga.Task[string]
-	ran   log[string] // ids of messages whose step was decided
-	want  []string
 }
 
 func newWorkload(x *fixture, n *node) *workload {
-	w := &workload{x: x, begin: saga.NewTask[string]("w/begin"), want: []string{"undone", "failed"}}
+	w := &workload{x: x, begin: saga.NewTask[string]("w/begin")}
 	leaf, fails, undo, timer := saga.NewTask[int]("w/leaf"), saga.NewTask[string]("w/fails"), saga.NewTask[string]("w/undo"), saga.NewTask[int]("w/timer")
 	joined, end := saga.NewTask[saga.Joined[int]]("w/joined"), saga.NewTask[saga.Joined[int]]("w/end")
 	forked, evented, timed := saga.NewEvent[int]("forked"), saga.NewEvent[int]("evented"), saga.NewEvent[int]("timed")
@@ -128,24 +126,36 @@ func everyCall(x *fixture) {
 // call, counted from when the process is a worker, came before the end.
 func (x *fixture) withFault(at int, fault storetest.Fault) (came bool) {
 	y := newFixture(x.T, x.pair)
-	var armed atomic.Bool
-	var calls atomic.Int64
-	y.faulty(func(c storetest.Call) storetest.Fault {
-		if armed.Load() && calls.Add(1) == int64(at) {
-			return fault
-		}
-		return storetest.None
-	})
+	calls := y.faultAt(at, fault)
 	n := y.node(func(c *router.Config) { c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond })
 	w := newWorkload(y, n)
 	n.run()
 	y.until("it is a worker", func() bool { return n.key() != 0 })
-	armed.Store(true)
+	calls.armed.Store(true)
 	w.check(n, fmt.Sprintf("fault %d at call %d", fault, at))
-	needed := calls.Load()
-	armed.Store(false)
+	needed := calls.n.Load()
+	calls.armed.Store(false)
 	y.end()
 	return needed >= int64(at)
+}
+
+// counted are the calls of a store since it was armed.
+type counted struct {
+	armed atomic.Bool
+	n     atomic.Int64
+}
+
+// faultAt fails one call of the next node's store, counted from when it is
+// armed.
+func (x *fixture) faultAt(at int, fault storetest.Fault) *counted {
+	c := new(counted)
+	x.faulty(func(storetest.Call) storetest.Fault {
+		if c.armed.Load() && c.n.Add(1) == int64(at) {
+			return fault
+		}
+		return storetest.None
+	})
+	return c
 }
 
 // R5, R2

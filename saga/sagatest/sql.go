@@ -13,6 +13,7 @@ import (
 	"github.com/millrace-go/millrace/saga"
 	"github.com/millrace-go/millrace/step"
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/store/storetest"
 )
 
 //semantics:stores sqlite
@@ -24,6 +25,7 @@ var sqlChecks = []check{
 	{"a handler's writes are gone when its step is not stored", handleTxFails},
 	{"a process that ends in a handler's transaction leaves nothing", handleTxCrash},
 	{"a large fork is part of a handler's transaction", handleTxFork},
+	{"whichever call of the store fails, a handler's writes are there once", handleTxEveryCall},
 	{"a slow transaction does not cost others their leases", handleTxSlow},
 }
 
@@ -170,9 +172,7 @@ func handleTxCrash(x *fixture) {
 	get(x, entered)
 	n.cut.Store(true)
 	close(gate)
-	n.cancel()
-	<-n.done
-	n.done <- nil
+	n.end()
 	x.closeWorkers()
 	require.Zero(x, x.orders(n))
 	n.stop()
@@ -211,6 +211,42 @@ func handleTxFork(x *fixture) {
 	require.Equal(x, 1, x.orders(n))
 	n.stop()
 	require.Empty(x, rows[step.ChunkRow](x, store.Chunk))
+}
+
+// L5, R5
+func handleTxEveryCall(x *fixture) {
+	for _, fault := range []storetest.Fault{storetest.Before, storetest.After, storetest.Lost} {
+		for at := 1; x.handleTxFault(at, fault); at++ {
+		}
+	}
+}
+
+// handleTxFault fails one call, and reports whether it came before the end.
+func (x *fixture) handleTxFault(at int, fault storetest.Fault) (came bool) {
+	y := newFixture(x.T, x.pair)
+	calls := y.faultAt(at, fault)
+	n := y.node(func(c *router.Config) { c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond })
+	reserve, next := saga.NewTask[string]("svc/reserve"), saga.NewTask[string]("svc/next")
+	saga.HandleTx(n, reserve, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
+		return saga.Send(next, id+" next"), insert(ctx, tx, id)
+	})
+	saga.HandleTx(n, next, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
+		return saga.Finish(id), insert(ctx, tx, id)
+	})
+	n.run()
+	y.until("it is a worker", func() bool { return n.key() != 0 })
+	y.table(n)
+	calls.armed.Store(true)
+	r := start(n, reserve, "o1")
+	require.Equal(y, "o1 next", result[string](y, r), "fault %d at call %d", fault, at)
+	require.Equal(y, 2, y.orders(n))
+	for _, e := range y.history(r) {
+		require.NotEqual(y, "attempt", e.Kind, e.Error)
+	}
+	needed := calls.n.Load()
+	calls.armed.Store(false)
+	y.end()
+	return needed >= int64(at)
 }
 
 // handleTxSlow has the writer longer than a lease, and the other process
