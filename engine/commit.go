@@ -56,16 +56,19 @@ func (c *committer) one(ctx context.Context, out *step.Outcome) answer {
 	return c.insist(ctx, out, r.answer)
 }
 
-// all commits outcomes, in one batch where possible.
+// all commits outcomes, in one batch where possible. Nothing is tried again
+// before all have their answers: any of them may be asked to lead meanwhile.
 func (c *committer) all(ctx context.Context, outs []*step.Outcome) []answer {
 	reqs := make([]*request, len(outs))
 	for i, out := range outs {
 		reqs[i] = newRequest(out)
 	}
 	c.submit(reqs...)
+	for _, r := range reqs {
+		c.await(ctx, r)
+	}
 	answers := make([]answer, len(outs))
 	for i, r := range reqs {
-		c.await(ctx, r)
 		answers[i] = c.insist(ctx, outs[i], r.answer)
 	}
 	return answers
