@@ -14,7 +14,8 @@ type Store interface {
 	// changes all or nothing. decide is pure; it may be called again, with
 	// more rows when its changes ask for More, or with newer ones after a
 	// conflict. Changes that are empty write nothing. A nil error means that
-	// the changes are durable, as far as the store's setting goes;
+	// the changes, and what they were decided on, are durable, as far as the
+	// store's setting goes;
 	// ErrUnknown that nobody knows; any other error that nothing was
 	// written.
 	Commit(ctx context.Context, keys Keys, decide Decide) error
@@ -69,7 +70,7 @@ type Pipelined interface {
 	// CommitAhead is Commit, but returns as soon as the changes are applied
 	// and later commits see them. With a nil error, settle blocks until they
 	// are durable, and all that was applied before them; its error is
-	// ErrUnknown. settle is nil when nothing was written.
+	// ErrUnknown. settle is nil when there is nothing to wait for.
 	CommitAhead(ctx context.Context, keys Keys, decide Decide) (settle func() error, err error)
 }
 

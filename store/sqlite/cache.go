@@ -20,18 +20,18 @@ type cache struct {
 // cacheBytes is how much runs in the cache may take in memory, about.
 const cacheBytes = 32 << 20
 
-// refresh drops everything if another connection may have changed the file.
-// It must be called at the beginning of a transaction.
-func (c *cache) refresh(s *session) error {
+// refresh drops everything if another connection may have changed the file,
+// and tells so. It must be called at the beginning of a transaction.
+func (c *cache) refresh(s *session) (changed bool, err error) {
 	var version int64
-	err := s.query(sqlDataVersion, func(row []driver.Value) error {
+	err = s.query(sqlDataVersion, func(row []driver.Value) error {
 		version = integer(row[0])
 		return nil
 	})
-	if err != nil || s != c.session || version != c.version {
+	if changed = err != nil || s != c.session || version != c.version; changed {
 		*c = cache{session: s, version: version}
 	}
-	return err
+	return changed, err
 }
 
 // clear drops everything.

@@ -26,8 +26,9 @@ func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide
 }
 
 // CommitAhead implements [store.Pipelined]: the changes are applied when it
-// returns, and on disk when settle does. settle must be called, and Close
-// waits for it.
+// returns, and on disk when settle does. Who wrote nothing waits for what it
+// was shown: it may be another's commit that is not on disk yet. settle must be
+// called, and Close waits for it.
 func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.Decide) (settle func() error, err error) {
 	leave, err := s.enter(ctx, "commit")
 	if err != nil {
@@ -41,8 +42,12 @@ func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.D
 	c := commit{spare: block}
 	var number int64
 	err = s.writer.do(ctx, "commit", func(x *session) (bool, error) {
-		if err := s.cache.refresh(x); err != nil {
+		changed, err := s.cache.refresh(x)
+		if err != nil {
 			return false, err
+		}
+		if changed {
+			s.wal.append() // by others, who flush it when they like
 		}
 		c.x, c.now, c.free, c.known = x, s.now(), s.free, s.cache.runs
 		return c.run(keys, decide)
@@ -50,8 +55,14 @@ func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.D
 		s.settle(&c, err)
 		number = s.wal.append()
 	})
-	if err != nil || number == 0 || s.config.Synchronous == Normal {
+	if err != nil || s.config.Synchronous == Normal {
 		return nil, err
+	}
+	if number == 0 {
+		number = s.wal.last()
+	}
+	if number == 0 {
+		return nil, nil
 	}
 	return func() error {
 		defer leave()

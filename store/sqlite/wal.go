@@ -24,7 +24,7 @@ type wal struct {
 
 	mu       sync.Mutex
 	changed  *sync.Cond
-	written  int64 // commits appended
+	written  int64 // commits appended, and times that others were seen to have appended some
 	durable  int64 // of these, on disk
 	flushing bool
 	err      error // of a flush: what the system then holds in memory can't be trusted any more
@@ -42,6 +42,16 @@ func (w *wal) append() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.written++
+	return w.written
+}
+
+// last returns the number of the last commit, or 0 if all are on disk.
+func (w *wal) last() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.durable == w.written {
+		return 0
+	}
 	return w.written
 }
 
