@@ -88,9 +88,26 @@ func (x *fixture) conserved() {
 	require.Empty(x, report.Faults())
 }
 
-// fake makes the clocks of the store and of the routers stand still.
+// fake makes the clocks of the store and of the routers stand still, but for a
+// millisecond now and then: a loop that looked at the clock right before the
+// test moved it, and sleeps now, looks again.
 func (x *fixture) fake() *clockwork.FakeClock {
 	x.clock = clockwork.NewFakeClockAt(time.Date(2025, time.March, 14, 9, 26, 53, 0, time.UTC))
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				x.clock.Advance(time.Millisecond)
+			case <-stop:
+				return
+			}
+		}
+	})
+	x.Cleanup(func() { close(stop); all.Wait() })
 	return x.clock
 }
 
@@ -147,7 +164,7 @@ func (x *fixture) node(change func(*router.Config)) *node {
 		cfg.Opened = &tapSQL{tapped, s}
 	}
 	if x.clock != nil {
-		cfg.Clock, cfg.Poll = x.clock, time.Second
+		cfg.Clock, cfg.Poll = x.clock, time.Millisecond
 	}
 	if change != nil {
 		change(&cfg)

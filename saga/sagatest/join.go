@@ -243,7 +243,7 @@ func deadline(x *fixture) {
 	n.run()
 	r := start(n, begin, 100)
 	x.until("begun", func() bool { return len(rows[step.JoinRow](x, store.Join)) == 1 })
-	x.pass(72*time.Hour - time.Microsecond)
+	x.pass(72*time.Hour - time.Second)
 	n.looks(3)
 	require.Empty(x, fired.all())
 	x.pass(time.Second)

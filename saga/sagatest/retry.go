@@ -43,10 +43,10 @@ func (x *fixture) schedule(p step.Policy, delays []time.Duration) {
 	for i, d := range delays {
 		require.Equal(x, i+1, get(x, ran))
 		x.until("stored", func() bool { return len(rows[step.AttemptRow](x, store.Attempt)) == i+1 })
-		x.pass(d - time.Millisecond)
+		x.pass(d - 500*time.Millisecond)
 		x.parked()
 		require.Empty(x, ran, "attempt %d is early", i+2)
-		x.pass(time.Millisecond)
+		x.pass(500 * time.Millisecond)
 	}
 	require.Equal(x, len(delays)+1, get(x, ran))
 	_, d := x.letter()
