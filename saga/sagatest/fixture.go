@@ -176,7 +176,7 @@ func (x *fixture) node(change func(*router.Config)) *node {
 	return n
 }
 
-// run runs the router and returns once its handlers run.
+// run runs the router and returns once its handlers run and it is a worker.
 func (n *node) run() *node {
 	n.x.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -190,6 +190,7 @@ func (n *node) run() *node {
 	case <-n.x.ctx.Done():
 		n.x.Fatal("router does not run")
 	}
+	n.x.until("it is a worker", func() bool { return n.key() != 0 })
 	return n
 }
 
@@ -199,8 +200,14 @@ func (n *node) stop() {
 		n.x.Helper()
 		if n.done != nil {
 			n.cancel()
-			if err := <-n.done; !n.cut.Load() {
-				require.NoError(n.x, err)
+			select {
+			case err := <-n.done:
+				if !n.cut.Load() {
+					require.NoError(n.x, err)
+				}
+			case <-time.After(patience):
+				n.x.Error("router does not stop")
+				return
 			}
 		}
 		require.NoError(n.x, n.Router.Close())

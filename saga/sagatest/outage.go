@@ -130,7 +130,6 @@ func (x *fixture) withFault(at int, fault storetest.Fault) (came bool) {
 	n := y.node(func(c *router.Config) { c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond })
 	w := newWorkload(y, n)
 	n.run()
-	y.until("it is a worker", func() bool { return n.key() != 0 })
 	calls.armed.Store(true)
 	w.check(n, fmt.Sprintf("fault %d at call %d", fault, at))
 	needed := calls.n.Load()

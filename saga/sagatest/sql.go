@@ -234,7 +234,6 @@ func (x *fixture) handleTxFault(at int, fault storetest.Fault) (came bool) {
 		return saga.Finish(id), insert(ctx, tx, id)
 	})
 	n.run()
-	y.until("it is a worker", func() bool { return n.key() != 0 })
 	y.table(n)
 	calls.armed.Store(true)
 	r := start(n, reserve, "o1")
