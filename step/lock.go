@@ -19,6 +19,9 @@ func (v *view) admit(o *Outcome) Verdict {
 	if has && o.Saga != "" { // it may be in its saga already, and the answer was lost
 		m = *v.message(m.Seq)
 	}
+	if m.Key != o.Key {
+		v.unlock(&m) // a crash left it with a key, and a newer program has found another
+	}
 	m.Key, m.Saga = o.Key, o.Saga
 	v.checkSaga(o)
 	if lock != nil && !has || !v.admissible(o.Key, o.Saga, o.Starts) {
@@ -147,6 +150,7 @@ func (v *view) nextWaiter(key string) *store.Message {
 func (v *view) readdress(m *store.Message, o *Outcome) {
 	v.end(m)
 	v.dropChunks(m, nil)
+	v.unlock(m) // a crash may have left it with a key
 	send := Send{Task: m.Task, Topic: m.Topic, Payload: m.Payload, Meta: m.Meta, Priority: m.Priority, Key: o.Key, Away: true}
 	child := v.send(nil, ChildID(m.ID, 0), &send)
 	child.Saga, child.Joined = o.Saga, m.Joined

@@ -77,6 +77,37 @@ func TestKeyOfAMessageThatIsRunAgain(t *testing.T) {
 	s.wantRan("s/start", "s/a", "s/b", "s/a")
 }
 
+// A newer program that finds another key for a message, or a saga, leaves the
+// one that a crash left with it to the next.
+//
+// C2, M6
+func TestKeyThatANewerProgramFinds(t *testing.T) {
+	for _, again := range []step.Outcome{
+		{Verb: step.Admit, Key: "another"},
+		{Verb: step.Readdress, Key: "another"},
+		{Verb: step.Readdress, Key: "k"},
+	} {
+		s := newSim(t)
+		s.task("s/start", keyedSend("s/a"), keyedSend("s/b"))
+		s.leaf("s/a", "s/b")
+		s.applied(begin("r", "s/start"))
+		s.carryOut(s.take())
+		got := s.grab(2)
+		s.applied(admit(got[0]))
+		s.commit(admit(got[1]))
+		s.crash()
+		again.Message = s.take()
+		if v := s.applied(&again); again.Verb == step.Admit {
+			s.applied(s.handle(v.Message, nil))
+		}
+		s.drain()
+		s.wantTimes("s/b", 1)
+		s.wantRows(store.Waiter, 0)
+		s.wantRows(store.Lock, 0)
+		s.wantStatus("r", store.Finished)
+	}
+}
+
 // Every end of a holder gives the key to the next.
 //
 // C2
