@@ -109,8 +109,12 @@ func (e *Engine) admit(ctx context.Context, u *step.Unit) (mine bool, err error)
 	return true, nil
 }
 
-// stage puts a chunk of a large fork aside and notes it in the unit's message.
+// stage puts a chunk of a large fork aside and notes it in the unit's message,
+// also when it can't be told whether the store has it.
 func (e *Engine) stage(ctx context.Context, u *step.Unit, chunk int, sends []step.Send) error {
+	noted := *u.Message
+	noted.Staged = max(noted.Staged, chunk+1)
+	u.Message = &noted
 	out := &step.Outcome{Verb: step.Stage, Message: u.Message, Chunk: chunk, Sends: sends}
 	commit := e.Commit
 	if u.Tx != nil { // which has the writer: what is staged goes with it
