@@ -93,7 +93,9 @@ func (q *queues) unhost(topic string, limit int) []item {
 	for _, it := range t.items {
 		delete(q.inside, it.m.Seq)
 	}
-	return t.items
+	out := t.items
+	t.items, t.bytes = nil, 0 // nothing for a Next that is still waiting
+	return out
 }
 
 // room says for how many messages of each topic there is room: for those that
