@@ -192,6 +192,8 @@ func (e *Engine) told(u *step.Unit, a answer) error {
 		return a.err
 	case a.verdict.Code == step.LeaseLost:
 		return fmt.Errorf("message %s of run %s: %w", u.Message.ID, u.Message.RunID, store.ErrLeaseLost)
+	case a.verdict.Code == step.Invalid:
+		return fmt.Errorf("message %s of run %s: %w", u.Message.ID, u.Message.RunID, a.verdict.Err)
 	case a.verdict.Code == step.Duplicate:
 		e.log.Info("millrace: outcome discarded, since another one is stored", "message", u.Message.ID, "task", u.Message.Task, "run", u.Message.RunID)
 	}
