@@ -22,6 +22,8 @@ type committer struct {
 	busy  bool // somebody leads
 	ahead int  // batches that are applied and not durable yet
 	held  bool // the lead waits for one of them
+
+	told chan struct{} // closed when the batch that was applied last has been told
 }
 
 // mostAhead is how many batches are on their way at once: one that is applied
@@ -45,7 +47,11 @@ type answer struct {
 	err     error
 }
 
-func newCommitter(e *Engine) *committer { return &committer{e: e} }
+func newCommitter(e *Engine) *committer {
+	c := &committer{e: e, told: make(chan struct{})}
+	close(c.told)
+	return c
+}
 
 // one commits an outcome, however long the store is out of reach, until ctx
 // ends. The error is then the store's.
@@ -201,15 +207,19 @@ func (c *committer) leadBatch(leader *request) {
 }
 
 // applied makes the first who waits the next leader, unless enough batches are
-// on their way.
-func (c *committer) applied() {
+// on their way. before is closed once the batch before has been told; told is
+// to be closed once this one was.
+func (c *committer) applied() (before <-chan struct{}, told chan<- struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	mine := make(chan struct{})
+	before, told, c.told = c.told, mine, mine
 	if c.ahead++; c.ahead >= mostAhead {
 		c.held = true
-		return
+		return before, told
 	}
 	c.passOn()
+	return before, told
 }
 
 // settled ends what applied began.
@@ -299,16 +309,19 @@ func withLapsed(verdicts []step.Verdict, outs []*step.Outcome, worker int64) []s
 }
 
 // apply commits outcomes, and hands over what that brought forth. applied is
-// called once the store can take another commit. The context is not any
-// caller's: one must not end the commit of all.
-func (e *Engine) apply(outs []*step.Outcome, applied func()) (*step.Result, error) {
+// called once the store can take another commit. What a commit brought forth
+// is told after what those before it did: a run's messages before its end. The
+// context is not any caller's: one must not end the commit of all.
+func (e *Engine) apply(outs []*step.Outcome, applied func() (before <-chan struct{}, told chan<- struct{})) (*step.Result, error) {
 	defer e.flights.begin()()
 	f := e.fold(outs, e.env())
 	settle, err := e.commitAhead(context.Background(), f.keys, f.decide)
-	applied()
+	before, told := applied()
+	defer close(told)
 	if err == nil && settle != nil {
 		err = settle()
 	}
+	<-before
 	e.health.note(err)
 	if err != nil {
 		e.lost.raise()
