@@ -105,9 +105,8 @@ func (e *Engine) reapOnce(ctx context.Context, sweep, expired bool) error {
 // fails: done when the store is back, it would close those whom the same
 // outage kept from beating.
 func (e *Engine) closeDead(ctx context.Context, expired bool) (store.Reaped, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.Lease/3)
 	defer cancel()
-	defer e.clock.AfterFunc(e.cfg.Lease/3, cancel).Stop()
 	found, err := e.store.Find(ctx, store.Query{Workers: &store.WorkerQuery{}})
 	if err != nil {
 		return store.Reaped{}, err
