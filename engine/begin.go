@@ -231,13 +231,28 @@ func (e *Engine) endTx(ctx context.Context, u *step.Unit, out *step.Outcome) err
 		return nil
 	case err != nil:
 		e.log.Warn("millrace: a step's own transaction failed; it will run again", "message", u.Message.ID, "task", u.Message.Task, "error", err)
-		out = &step.Outcome{Verb: step.Yield, Message: u.Message}
+		out = e.outcome(u, txFailure(u, err))
 	case verdict.Code == step.Invalid:
 		out = e.outcome(u, &step.PermanentError{Err: verdict.Err})
 	default:
 		return e.told(u, answer{verdict: verdict})
 	}
 	return e.told(u, e.commits.one(ctx, out))
+}
+
+// txFailure says what becomes of a message whose handler succeeded and whose
+// transaction did not. If the store was out of reach, that is no attempt. Else
+// it was the handler's doing: it violated a constraint that is checked at the
+// end, or ended the transaction itself.
+func txFailure(u *step.Unit, err error) error {
+	if outage(err) {
+		return fmt.Errorf("%w: %w", step.ErrInterrupted, err)
+	}
+	delay, again := step.DefaultPolicy.Next(u.Message.Attempt+1, 0, 0)
+	if !again {
+		return &step.PermanentError{Err: err}
+	}
+	return &step.RetryError{After: delay, Err: err}
 }
 
 // applyTx commits tx with an outcome in it, or rolls it back.

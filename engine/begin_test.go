@@ -181,6 +181,12 @@ func TestTransactionOutlivesTheHandlersDeadline(t *testing.T) {
 func TestTransactionOfAFailedStep(t *testing.T) {
 	e, s := onSQLite(t, Config{})
 	ctx, u := begin(t, e)
+	tx, err := u.BeginTx(ctx)
+	require.NoError(t, err)
+	require.NoError(t, tx.Rollback()) // by the handler's mistake
+	require.NoError(t, e.End(ctx, u, nil))
+	ctx, u = next(t, e)
+	require.Equal(t, 1, u.Message.Attempt, "that is a failed attempt: it must not spin")
 	for range 3 {
 		tx, err := u.BeginTx(ctx)
 		require.NoError(t, err)
@@ -190,13 +196,7 @@ func TestTransactionOfAFailedStep(t *testing.T) {
 		require.Zero(t, effects(t, s.DB()))
 		ctx, u = next(t, e)
 	}
-	require.Equal(t, 3, u.Message.Attempt)
-	tx, err := u.BeginTx(ctx)
-	require.NoError(t, err)
-	require.NoError(t, tx.Rollback()) // by mistake
-	require.NoError(t, e.End(ctx, u, nil))
-	ctx, u = next(t, e)
-	require.Equal(t, 3, u.Message.Attempt, "that is given back")
+	require.Equal(t, 4, u.Message.Attempt)
 	require.NoError(t, e.End(ctx, u, nil))
 }
 

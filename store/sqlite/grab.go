@@ -26,6 +26,13 @@ func (s *Store) Grab(ctx context.Context, g store.Grab) (store.Grabbed, error) {
 	if err != nil {
 		return store.Grabbed{}, err
 	}
+	if len(b.got.Messages) > 0 && s.config.Synchronous == Full {
+		// No handler is entered for a message whose sender's commit may still
+		// be undone.
+		if err := s.wal.await(s.wal.last()); err != nil {
+			return store.Grabbed{}, explain("grab", err)
+		}
+	}
 	return b.got, nil
 }
 

@@ -56,68 +56,74 @@ func (w *wal) last() int64 {
 }
 
 // await blocks until commit n is on disk. The error wraps store.ErrUnknown:
-// the commit is made, and may be undone by a loss of power. A failed flush
-// fails all later ones, since a system may forget what it could not write.
+// the commit is made, and may be undone by a loss of power. A log that can't be
+// opened may be opened later; a flush that failed fails all later ones, since a
+// system may forget what it could not write.
 func (w *wal) await(n int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.durable < n && w.err == nil {
-		if w.flushing {
+	for w.durable < n {
+		switch {
+		case w.err != nil:
+			return fmt.Errorf("%w: flush %s, restart this process to go on: %w", store.ErrUnknown, w.path, w.err)
+		case w.flushing:
 			w.changed.Wait()
-			continue
+		default:
+			if err := w.flushNow(); err != nil {
+				return fmt.Errorf("%w: flush %s: %w", store.ErrUnknown, w.path, err)
+			}
 		}
-		w.flushNow()
-	}
-	if w.durable < n {
-		return fmt.Errorf("%w: flush %s, restart this process to go on: %w", store.ErrUnknown, w.path, w.err)
 	}
 	return nil
 }
 
 // flushNow flushes what is appended so far, with the lock released meanwhile.
-func (w *wal) flushNow() {
+func (w *wal) flushNow() error {
 	upTo := w.written
 	w.flushing = true
 	w.mu.Unlock()
-	err := w.flush()
+	there, err := w.open()
+	var failed error
+	if there && err == nil {
+		failed = fdatasync(w.file)
+	}
 	w.mu.Lock()
 	w.flushing = false
-	if err == nil {
-		w.durable = upTo
-	} else {
-		w.err = err
-	}
 	w.changed.Broadcast()
-}
-
-func (w *wal) flush() error {
-	if err := w.open(); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // SQLite has brought all of it into the database, and flushed that
-		}
-		return err
+	if err == nil && failed == nil {
+		w.durable = upTo
 	}
-	return fdatasync(w.file)
+	w.err = failed
+	return errors.Join(err, failed)
 }
 
 // open makes file the log that SQLite writes to now: it makes a new one when
-// all connections were closed.
-func (w *wal) open() error {
-	there, err := os.Stat(w.path)
+// all connections were closed. If there is none, SQLite has brought all of it
+// into the database, and flushed that.
+func (w *wal) open() (there bool, err error) {
+	now, err := os.Stat(w.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if w.file != nil {
-		if have, err := w.file.Stat(); err == nil && os.SameFile(have, there) {
-			return nil
+		if have, err := w.file.Stat(); err == nil && os.SameFile(have, now) {
+			return true, nil
 		}
 		_ = w.file.Close() // nothing was written through it
 		w.file = nil
 	}
-	if w.file, err = os.OpenFile(w.path, os.O_RDWR, 0); err != nil {
-		return err
+	f, err := os.OpenFile(w.path, os.O_RDWR, 0)
+	if err != nil {
+		return true, err
 	}
-	return w.keepName()
+	if err := w.keepName(); err != nil {
+		return true, errors.Join(err, f.Close())
+	}
+	w.file = f
+	return true, nil
 }
 
 // keepName flushes the directory, so that a new log is found again.
