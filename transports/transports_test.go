@@ -26,7 +26,7 @@ func TestRegistry(t *testing.T) {
 	for rawURL, want := range map[string]string{
 		fake + "://user:secret@host": "open transport " + fake + "://user:xxxxx@host: no such host",
 		"memory:":                    `no transport for "memory" is linked; add: import _ "github.com/millrace-go/millrace/transports/memory"`,
-		"mqtt://user:secret@host":    `unknown scheme "mqtt"; linked transports: fake`,
+		"mqtt://user:secret@host":    `unknown scheme "mqtt"; linked: fake`,
 		"://":                        "transport URL",
 		fake + "://user:secret@h:p":  "malformed",
 	} {
