@@ -3,6 +3,7 @@ package sagatest
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -75,9 +76,19 @@ func (x *fixture) end() {
 	if x.loose {
 		return
 	}
+	if !x.wasCut() {
+		found, err := x.store.Find(context.Background(), store.Query{Workers: &store.WorkerQuery{}})
+		require.NoError(x, err)
+		require.Empty(x, found.Workers, "a worker has not signed off")
+	}
 	for _, m := range x.messages() {
 		require.Zero(x, m.Worker, "message %s (%s) is held, and nobody is there", m.ID, m.Task)
 	}
+}
+
+// wasCut reports whether a node was cut off its store.
+func (x *fixture) wasCut() bool {
+	return slices.ContainsFunc(x.nodes, func(n *node) bool { return n.cut.Load() })
 }
 
 // conserved examines the whole store (M9, H1, H2).

@@ -132,13 +132,18 @@ func countsOnce(x *fixture) {
 	a, b := saga.NewTask[int]("svc/a"), saga.NewTask[int]("svc/b")
 	end := saga.NewTask[saga.Joined[int]]("svc/end")
 	one, two := saga.NewEvent[string]("one"), saga.NewEvent[string]("two")
+	later := saga.NewTask[saga.Joined[int]]("svc/later")
 	gate := make(chan struct{})
+	saga.Handle(n, later, func(ctx context.Context, j saga.Joined[int]) (saga.Step, error) {
+		v, _, _, err := one.From(ctx, j.Events)
+		return saga.Do(saga.Emit(two, "2"), saga.Record("later", v)), err
+	})
 	saga.Handle(n, a, func(_ context.Context, v int) (saga.Step, error) {
 		return saga.Do(saga.Join(saga.Some(2, one, two), end, v), saga.Emit(one, "first"), saga.Emit(one, "second"), saga.Send(b, v)), nil
 	})
 	saga.Handle(n, b, func(_ context.Context, v int) (saga.Step, error) {
 		<-gate
-		return saga.Do(saga.Emit(one, "third"), saga.Emit(two, "2")), nil
+		return saga.Do(saga.Emit(one, "third"), saga.Join(saga.All(one), later, v)), nil
 	})
 	saga.Handle(n, end, func(ctx context.Context, j saga.Joined[int]) (saga.Step, error) {
 		v, _, _, err := one.From(ctx, j.Events)
@@ -156,7 +161,7 @@ func countsOnce(x *fixture) {
 			kept = append(kept, string(note.Data))
 		}
 	}
-	require.Equal(x, []string{`"second"`, `"third"`}, kept)
+	require.Equal(x, []string{`"second"`, `"third"`, `"first"`}, kept, "a later join gets the first one too")
 }
 
 // F6

@@ -17,6 +17,7 @@ import (
 
 var leaseChecks = []check{
 	{"a worker that was closed goes on as a new one", leaseLost},
+	{"a worker that was closed, and does not know, stores nothing", closedWorker},
 	{"an execution from before the lease was lost has no say", staleExecution},
 	{"an execution from before the lease was lost can't stage", staleStage},
 	{"a paused worker is closed by others, once its lease has ended", pausedWorker},
@@ -50,6 +51,48 @@ func leaseLost(x *fixture) {
 	require.Equal(x, 1, result[int](x, r), "losing the lease is no attempt")
 	require.NotEqual(x, old, n.key())
 	require.Equal(x, 2, result[int](x, start(n, task, 2))+1)
+}
+
+// closedWorker lets the handler of a worker that was closed end while the next
+// holder's runs.
+//
+// M5, M2
+func closedWorker(x *fixture) {
+	for what, end := range map[string]func() (saga.Step, error){
+		"success": func() (saga.Step, error) { return saga.Finish("closed"), nil },
+		"failure": func() (saga.Step, error) { return nil, errors.New("closed") },
+		"dead":    func() (saga.Step, error) { return nil, saga.Permanent(errors.New("closed")) },
+	} {
+		closed, other := x.node(nil), x.node(nil)
+		task := saga.NewTask[int]("svc/" + what)
+		entered, gates := make(chan int, 9), []chan struct{}{make(chan struct{}), make(chan struct{})}
+		saga.Handle(closed, task, func(context.Context, int) (saga.Step, error) {
+			entered <- 0
+			<-gates[0]
+			return end()
+		})
+		saga.Handle(other, task, func(context.Context, int) (saga.Step, error) {
+			entered <- 1
+			<-gates[1]
+			return saga.Finish(what), nil
+		})
+		closed.run()
+		r := start(closed, task, 1)
+		require.Equal(x, 0, get(x, entered))
+		other.run()
+		x.closeWorker(closed)
+		require.Equal(x, 1, get(x, entered))
+		close(gates[0])
+		closed.stop() // it has stored what it could
+		row := x.row(r)
+		require.Equal(x, store.Running, row.Status, what)
+		require.Equal(x, 1, row.Entries, what)
+		require.Empty(x, rows[step.AttemptRow](x, store.Attempt), what)
+		require.Equal(x, other.key(), x.messages()[0].Worker, "%s: the next holder is not disturbed", what)
+		close(gates[1])
+		require.Equal(x, what, result[string](x, find(other, r)))
+		other.stop()
+	}
 }
 
 // staleExecution lets the handler of a worker that was closed end after the
