@@ -17,6 +17,8 @@ import (
 	"github.com/millrace-go/millrace/store/sqlite"
 )
 
+//semantics:stores memory
+
 // M1, M2: a message from outside is taken in once for each consumer, and held
 // by who took it.
 func TestTake(t *testing.T) {

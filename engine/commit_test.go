@@ -21,6 +21,8 @@ import (
 	"github.com/millrace-go/millrace/store/storetest"
 )
 
+//semantics:stores memory
+
 // together commits n insertions by as many callers, while the store is held
 // up; it returns once all of them wait.
 func together(ctx context.Context, w *world, e *Engine, n int) (answers chan error) {

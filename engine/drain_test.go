@@ -14,6 +14,8 @@ import (
 	"github.com/millrace-go/millrace/store/storetest"
 )
 
+//semantics:stores memory
+
 // L1: stopping lets handlers finish and stores what they decided; what was not
 // begun, and what they brought forth, is left to others, free.
 func TestDrain(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"github.com/millrace-go/millrace/store/storetest"
 )
 
+//semantics:stores memory
+
 // idle is a Poll after which a test would notice that nobody was woken.
 const idle = 24 * time.Hour
 

@@ -15,6 +15,8 @@ import (
 	"github.com/millrace-go/millrace/store/storetest"
 )
 
+//semantics:stores memory
+
 func TestWorkerStaysAlive(t *testing.T) {
 	inBubble(t, func(w *world) {
 		e := w.engine(Config{Lease: 30 * time.Second})

@@ -14,6 +14,8 @@ import (
 	"github.com/millrace-go/millrace/store/storetest"
 )
 
+//semantics:stores memory
+
 // hops is how many messages a chain of relay has.
 const hops = 4
 

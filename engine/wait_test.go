@@ -13,6 +13,8 @@ import (
 	"github.com/millrace-go/millrace/store/storetest"
 )
 
+//semantics:stores memory
+
 func (w *world) begin(e *Engine) int64 {
 	w.Helper()
 	v, err := e.Commit(w.Context(), &step.Outcome{Verb: step.Begin, Start: &step.Start{RunID: "r", Task: "a/x", Nonce: "n"}})
