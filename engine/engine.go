@@ -203,15 +203,30 @@ func (e *Engine) signOff(ctx context.Context) {
 	}
 	e.commits.all(ctx, outs)
 	key := e.worker.Swap(0)
-	var after int64
-	for {
-		r, err := e.store.Reap(ctx, store.Reap{Workers: []int64{key}, After: after, Limit: reapPiece})
-		if err != nil {
-			e.log.Warn("millrace: worker could not sign off; its lease will end", "worker", key, "error", err)
+	var err error
+	for try := range signOffTries {
+		if err = e.closeMe(ctx, key); err == nil {
 			return
 		}
-		if after = r.Next; after == 0 {
-			return
+		e.health.pause(ctx, try)
+	}
+	e.log.Warn("millrace: worker could not sign off; its lease will end", "worker", key, "error", err)
+}
+
+// signOffTries is how often a worker tries to sign off: for a third of a
+// second, should the store be out of reach.
+const signOffTries = 5
+
+// closeMe closes the worker and frees what it still holds.
+func (e *Engine) closeMe(ctx context.Context, key int64) error {
+	r := store.Reap{Workers: []int64{key}, Limit: reapPiece}
+	for {
+		got, err := e.store.Reap(ctx, r)
+		if err != nil {
+			return err
+		}
+		if r.After = got.Next; r.After == 0 {
+			return nil
 		}
 	}
 }
