@@ -10,6 +10,10 @@ import (
 // reconcileEvery is how often held messages are compared without a reason.
 const reconcileEvery = 5 * time.Minute
 
+// lookAgain is how soon a second look follows the first: what hangs on an
+// answer that was lost waits for it.
+const lookAgain = 50 * time.Millisecond
+
 // reconcileLoop compares what the store says that this worker holds with what
 // is in memory: an answer that got lost must strand nothing. It also deletes
 // rows whose time has passed.
@@ -19,7 +23,7 @@ func (e *Engine) reconcileLoop(ctx context.Context) {
 	wait, wake, second := reconcileEvery, e.lost, false
 	for try := 0; sleep(ctx, e.clock, wait, wake); {
 		e.purge(ctx)
-		if wait = min(e.cfg.Lease/10, time.Second); !e.flights.landedBefore(seen.mark) {
+		if wait = lookAgain; !e.flights.landedBefore(seen.mark) {
 			continue // what was seen may be on its way
 		}
 		found, err := e.compare(ctx, seen.seqs)
