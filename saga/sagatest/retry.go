@@ -63,7 +63,7 @@ func retryPolicy(x *fixture) {
 // R1: no attempt begins later than that after the first failure.
 func retryElapsed(x *fixture) {
 	x.fake()
-	x.schedule(step.Policy{Initial: time.Minute, Factor: 1, Elapsed: 3 * time.Minute},
+	x.schedule(step.Policy{Initial: time.Minute, Factor: 1, Elapsed: 3*time.Minute + 30*time.Second},
 		[]time.Duration{time.Minute, time.Minute, time.Minute})
 }
 
