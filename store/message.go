@@ -64,8 +64,8 @@ const Internal = "~"
 // Message is an envelope addressed to a task. It is a row until its outcome
 // is stored: outbox entry, timer and job in one.
 //
-// Seq, Topic, Run, Name, Due, Priority and Worker are columns that stores
-// select by; the rest is the body, which stores keep as one opaque value
+// Seq, Topic, Run, Name, Due, Published, Priority and Worker are columns that
+// stores select by; the rest is the body, which stores keep as one opaque value
 // (see [Message.MarshalBody]).
 type Message struct {
 	Seq      int64   // key, given by the core from Snapshot.NextSeq; grows
@@ -75,6 +75,11 @@ type Message struct {
 	Due      Instant // 0 at once; Never parked
 	Priority int16   // higher first
 	Worker   int64   // key of the worker that holds it; 0 free
+
+	// Published is how often the message went to a broker since it fell due. If
+	// that is not 0, Due is when it goes again unless it was taken, and a claim
+	// by its seq takes it before Due (see [Grab]).
+	Published int
 
 	Kind    Kind
 	ID      string            // at most 36 characters, derived from the parent's

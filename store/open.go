@@ -14,8 +14,12 @@ type Opener func(ctx context.Context, u *url.URL, o Options) (Store, error)
 var drivers = linked.Set[Opener]{
 	Kind: "store", Example: "sqlite:///path/to/file.db",
 	Imports: map[string]string{
-		"memory": "github.com/millrace-go/millrace/store/memory",
-		"sqlite": "github.com/millrace-go/millrace/store/sqlite",
+		"memory":     "github.com/millrace-go/millrace/store/memory",
+		"sqlite":     "github.com/millrace-go/millrace/store/sqlite",
+		"postgres":   "github.com/millrace-go/millrace/store/postgres",
+		"postgresql": "github.com/millrace-go/millrace/store/postgres",
+		"redis":      "github.com/millrace-go/millrace/store/redis",
+		"rediss":     "github.com/millrace-go/millrace/store/redis",
 	},
 }
 

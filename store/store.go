@@ -88,6 +88,33 @@ type Waker interface {
 	Wake(ctx context.Context) error
 }
 
+// Publisher is a store whose commits can publish to a broker that lives in the
+// same database.
+type Publisher interface {
+	Store
+
+	// PublishBy makes later commits carry out what translate makes of
+	// Changes.Publish, in their own transaction: what was published is seen if
+	// and only if the changes are. translate is pure. It is called before the
+	// first commit, once.
+	PublishBy(translate func([]Publication) ([]Statement, error))
+}
+
+// Publication is a message for a topic of a broker.
+type Publication struct {
+	Topic    string
+	UUID     string
+	Metadata map[string]string
+	Payload  []byte
+}
+
+// Statement is one in the store's own language: SQL and its parameters, or a
+// command of Redis and its arguments.
+type Statement struct {
+	Text string
+	Args []any
+}
+
 // Decide turns what was read into what is to be written. It has no effects
 // and may be called several times.
 type Decide func(*Snapshot) *Changes
@@ -167,6 +194,7 @@ type Changes struct {
 	PutRuns        []*Run
 	PutRows        []*Row
 	DeleteRows     []RowKey
+	Publish        []Publication // only for a Publisher that was told how
 }
 
 // Empty reports whether c writes nothing.

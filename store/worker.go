@@ -26,4 +26,5 @@ type Beaten struct {
 	Key   int64   // of the worker
 	Now   Instant // the store's clock
 	Until Instant
+	Store string // random name that the store was given when it was made
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/millrace-go/millrace/internal/linked"
+	"github.com/millrace-go/millrace/store"
 )
 
 // Transport is a connection to a broker. It is safe for concurrent use, and so
@@ -47,12 +48,51 @@ type Transport interface {
 	Close() error
 }
 
+// Attacher is a transport that makes use of the store that it works with. The
+// router attaches it before anything else.
+type Attacher interface {
+	Transport
+
+	// Attach gives the transport its store. inCommit reports whether commits
+	// of that store now publish what their changes say (see
+	// store.Publisher), because both live in the same database. An error says
+	// that the transport does not go with the store.
+	Attach(ctx context.Context, s store.Store) (inCommit bool, err error)
+}
+
+// Backlogger is a transport that can tell how many messages of a topic wait in
+// the broker, those in flight included.
+type Backlogger interface {
+	Transport
+
+	// Backlog returns their number; 0 for a topic that does not exist.
+	Backlog(ctx context.Context, topic string) (int, error)
+}
+
+// BatchPublisher is a publisher that sends many messages faster than one by
+// one.
+type BatchPublisher interface {
+	message.Publisher
+
+	// PublishBatch publishes to several topics and returns once the broker
+	// has confirmed all of them; its error says that some may not have
+	// arrived. It gives up when ctx ends.
+	PublishBatch(ctx context.Context, messages []store.Publication) error
+}
+
 // Opener opens the transport that a URL names.
 type Opener func(ctx context.Context, u *url.URL) (Transport, error)
 
 var brokers = linked.Set[Opener]{
 	Kind: "transport", Example: "memory:",
-	Imports: map[string]string{"memory": "github.com/millrace-go/millrace/transports/memory"},
+	Imports: map[string]string{
+		"memory":        "github.com/millrace-go/millrace/transports/memory",
+		"amqp":          "github.com/millrace-go/millrace/transports/amqp",
+		"amqps":         "github.com/millrace-go/millrace/transports/amqp",
+		"redis":         "github.com/millrace-go/millrace/transports/redisstream",
+		"rediss":        "github.com/millrace-go/millrace/transports/redisstream",
+		"watermill-sql": "github.com/millrace-go/millrace/transports/watermillsql",
+	},
 }
 
 // Register makes a transport known under a URL scheme; transports call it from
