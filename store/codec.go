@@ -54,6 +54,8 @@ type messageBody struct {
 	Number  int64             `cbor:"16,keyasint,omitempty"`
 	Payload []byte            `cbor:"17,keyasint,omitempty"`
 	Meta    map[string]string `cbor:"18,keyasint,omitempty"`
+	Home    string            `cbor:"19,keyasint,omitempty"`
+	HomeSeq int64             `cbor:"20,keyasint,omitempty"`
 }
 
 // MarshalBody encodes what of m is not a column.
@@ -77,6 +79,8 @@ func (m *Message) MarshalBody() ([]byte, error) {
 		Number:  m.Number,
 		Payload: m.Payload,
 		Meta:    m.Meta,
+		Home:    m.Home,
+		HomeSeq: m.HomeSeq,
 	})
 }
 
@@ -104,6 +108,8 @@ func (m *Message) UnmarshalBody(body []byte) error {
 	m.Number = b.Number
 	m.Payload = b.Payload
 	m.Meta = b.Meta
+	m.Home = b.Home
+	m.HomeSeq = b.HomeSeq
 	return nil
 }
 

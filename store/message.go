@@ -97,6 +97,8 @@ type Message struct {
 	Staged  int               // chunks staged by an execution of this message; of a Release: where they end
 	Scope   string            // owner of the rows that an internal message concerns; of a task: wider scope of its join
 	Number  int64             // next chunk of a Release
+	Home    string            // name of the store that the message belongs to, when it came here from there
+	HomeSeq int64             // its Seq there
 	Payload []byte            // opaque
 	Meta    map[string]string // metadata that travels with it
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"crypto/rand"
 	"sync"
 
 	"github.com/tidwall/btree"
@@ -10,7 +11,8 @@ import (
 
 // database is what handles share.
 type database struct {
-	name string
+	name string // by which the process knows it
+	id   string // see store.Beaten
 
 	mu         sync.Mutex // guards what follows
 	handles    int
@@ -30,6 +32,7 @@ type database struct {
 func newDatabase(name string) *database {
 	return &database{
 		name:      name,
+		id:        rand.Text(),
 		next:      1,
 		messages:  newTable[store.Message](),
 		queues:    map[string]*queue{},

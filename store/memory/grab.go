@@ -92,12 +92,13 @@ func (b *basket) next() store.Instant {
 	return next
 }
 
-// claim takes the messages that are asked for by seq, if they are free and due.
+// claim takes the messages that are asked for by seq, if they are free and due
+// or published.
 func (b *basket) claim() {
 	var due []*store.Message
 	for _, seq := range b.ask.Seqs {
 		m := b.db.messages.get(seq)
-		if m != nil && !m.Held() && m.Due <= b.got.Now {
+		if m != nil && !m.Held() && (m.Due <= b.got.Now || m.Published > 0) {
 			due = append(due, m)
 		}
 	}

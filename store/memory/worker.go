@@ -29,7 +29,7 @@ func (s *Store) Beat(ctx context.Context, b store.Beat) (store.Beaten, error) {
 	}
 	w.Until = now.Add(b.Lease)
 	s.db.workers[w.Key] = w
-	return store.Beaten{Key: w.Key, Now: now, Until: w.Until}, nil
+	return store.Beaten{Key: w.Key, Now: now, Until: w.Until, Store: s.db.id}, nil
 }
 
 // Reap implements [store.Store]. Errors: [store.ErrClosed] and the context's.

@@ -52,7 +52,7 @@ func dueOf(v driver.Value) store.Instant {
 	return due
 }
 
-// messageOf reads seq, topic, run, name, due, priority, worker, body.
+// messageOf reads seq, topic, run, name, due, priority, worker, published, body.
 func messageOf(row []driver.Value) (*store.Message, error) {
 	m := &store.Message{
 		Seq:      integer(row[0]),
@@ -62,8 +62,10 @@ func messageOf(row []driver.Value) (*store.Message, error) {
 		Due:      dueOf(row[4]),
 		Priority: int16(integer(row[5])),
 		Worker:   integer(row[6]),
+
+		Published: int(integer(row[7])),
 	}
-	return m, m.UnmarshalBody(blob(row[7]))
+	return m, m.UnmarshalBody(blob(row[8]))
 }
 
 // runOf reads key, id, name, status, ended, body.

@@ -56,7 +56,7 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	err = refused(t, path, Config{})
 	require.ErrorIs(t, err, store.ErrSchema)
 	require.ErrorContains(t, err, "version 77")
-	require.ErrorContains(t, err, "up to 1")
+	require.ErrorContains(t, err, "up to 2")
 }
 
 // L3

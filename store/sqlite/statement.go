@@ -58,6 +58,7 @@ var (
 var (
 	sqlHasMeta     = sqlOf("has_meta")
 	sqlVersion     = sqlOf("version")
+	sqlStoreName   = sqlOf("store_name")
 	sqlSetVersion  = sqlOf("set_version")
 	sqlJournalMode = sqlOf("journal_mode")
 	sqlJournalWAL  = sqlOf("journal_wal")

@@ -23,6 +23,9 @@ func (s *Store) Beat(ctx context.Context, b store.Beat) (store.Beaten, error) {
 	err = s.writer.do(ctx, "beat", func(x *session) (bool, error) {
 		out.Now = s.now()
 		out.Until = out.Now.Add(b.Lease)
+		if err := storeName(x, &out); err != nil {
+			return false, err
+		}
 		if b.Worker.Key == 0 {
 			return true, register(x, &b.Worker, &out)
 		}
@@ -36,6 +39,13 @@ func (s *Store) Beat(ctx context.Context, b store.Beat) (store.Beaten, error) {
 		return store.Beaten{}, err
 	}
 	return out, nil
+}
+
+func storeName(x executor, out *store.Beaten) error {
+	return x.query(sqlStoreName, func(row []driver.Value) error {
+		out.Store = text(row[0])
+		return nil
+	})
 }
 
 func register(x executor, w *store.Worker, out *store.Beaten) error {

@@ -72,7 +72,7 @@ func (w *changer) insertMessages(all []*store.Message) error {
 				return err
 			}
 			w.args = append(w.args, m.Seq, m.Topic, m.Run, nullable(m.Name),
-				int64(m.Due), int64(m.Priority), m.Worker, body)
+				int64(m.Due), int64(m.Priority), m.Worker, int64(m.Published), body)
 		}
 		if _, err := w.x.exec(q, w.args...); err != nil {
 			return err
@@ -98,7 +98,7 @@ func (w *changer) updateMessage(m *store.Message) error {
 		return err
 	}
 	_, err = w.x.exec(sqlUpdateMessage, m.Topic, m.Run, nullable(m.Name),
-		int64(m.Due), int64(m.Priority), m.Worker, body, m.Seq)
+		int64(m.Due), int64(m.Priority), m.Worker, int64(m.Published), body, m.Seq)
 	return err
 }
 

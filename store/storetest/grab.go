@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,6 +22,7 @@ var grabChecks = []check{
 	{"messages given out belong to the caller", grabGivesCopies},
 	{"claims take free and due messages by seq, of any topic", claimBySeq},
 	{"claims keep to order and limit", claimOrder},
+	{"claims take what was published before it is due, grabs don't", claimPublished},
 	{"stopped and missing runs are named", grabStoppedRuns},
 	{"without a live worker ErrLeaseLost", grabWithoutWorker},
 }
@@ -170,6 +172,25 @@ func claimBySeq(x *fixture) {
 	require.Zero(x, x.message(s[2]).Worker)
 	require.Empty(x, x.grab(store.Grab{Worker: w, Seqs: asked, Limit: len(asked)}).Messages)
 	require.Equal(x, s[5:], x.take(w, 10), "what was not asked for")
+}
+
+// M11
+func claimPublished(x *fixture) {
+	w := x.worker()
+	published, later := queued(), queued()
+	published.Due, published.Published = x.clock.Instant()+1000, 2
+	later.Due = published.Due
+	s := x.insert(published, later)
+	got := x.grab(store.Grab{Worker: w, Topics: []string{"q"}, Limit: 10})
+	require.Empty(x, got.Messages)
+	require.Equal(x, published.Due, got.Next)
+	got = x.grab(store.Grab{Worker: w, Seqs: s, Limit: 10})
+	require.Equal(x, s[:1], seqsOf(got.Messages))
+	require.Equal(x, 2, got.Messages[0].Published)
+	require.Empty(x, x.grab(store.Grab{Worker: w, Seqs: s, Limit: 10}).Messages)
+
+	x.clock.Advance(time.Millisecond)
+	require.Equal(x, s[1:], x.take(w, 10))
 }
 
 func claimOrder(x *fixture) {

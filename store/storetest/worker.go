@@ -23,7 +23,8 @@ func workerRegisters(x *fixture) {
 	b, err := x.store.Beat(x.Context(), store.Beat{Worker: w, Lease: 30 * time.Second})
 	require.NoError(x, err)
 	now := x.clock.Instant()
-	require.Equal(x, store.Beaten{Key: b.Key, Now: now, Until: now.Add(30 * time.Second)}, b)
+	require.NotEmpty(x, b.Store)
+	require.Equal(x, store.Beaten{Key: b.Key, Now: now, Until: now.Add(30 * time.Second), Store: b.Store}, b)
 	w.Key, w.Started, w.Until = b.Key, now, b.Until
 	require.Equal(x, []store.Worker{w}, x.find(store.Query{Workers: &store.WorkerQuery{}}).Workers) // M5: host and pid
 	require.True(x, x.read(store.Keys{Worker: b.Key}).Alive)
@@ -56,7 +57,7 @@ func beatExtends(x *fixture) {
 	b, err := x.store.Beat(x.Context(), store.Beat{Worker: store.Worker{Key: key}, Lease: time.Minute})
 	require.NoError(x, err)
 	now := x.clock.Instant()
-	require.Equal(x, store.Beaten{Key: key, Now: now, Until: now.Add(time.Minute)}, b)
+	require.Equal(x, store.Beaten{Key: key, Now: now, Until: now.Add(time.Minute), Store: b.Store}, b)
 
 	after := x.find(store.Query{Workers: &store.WorkerQuery{}}).Workers
 	before.Until = b.Until
