@@ -68,6 +68,11 @@ func clip(s string, n int) string {
 
 // reject makes a message a dead letter.
 func (v *view) reject(m *store.Message, o *Outcome) {
+	if m.Home != "" && m.Run == 0 {
+		v.away(m, o)
+		return
+	}
+	v.goHome(m, &Homeward{})
 	r := v.runOf(m)
 	v.attempt(m, o.Failure)
 	v.unstage(m)
@@ -119,6 +124,7 @@ func (v *view) failFor(r *runView, reason string) {
 
 // drop cancels a message whose run takes no steps any more.
 func (v *view) drop(m *store.Message) {
+	v.goHome(m, &Homeward{})
 	v.cancel(m)
 	v.unlock(m)
 	r := v.runOf(m)
@@ -133,6 +139,9 @@ func (v *view) drop(m *store.Message) {
 // release gives a message back: its handler was not entered.
 func (v *view) release(m *store.Message) {
 	m.Worker = 0
+	if m.Published > 0 {
+		m.Published, m.Due = 0, 0
+	}
 	v.putMessage(m)
 	v.res.Free = append(v.res.Free, Wake{m.Topic, m.Due})
 }

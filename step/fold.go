@@ -2,6 +2,7 @@ package step
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/millrace-go/millrace/store"
 )
@@ -16,6 +17,20 @@ type Env struct {
 	Limits Limits         // with defaults
 	// ScopeRetention is how long a wider scope lives after its last use.
 	ScopeRetention store.Instant // a length, in microseconds
+	// Retention is how long outcomes of other stores' messages are remembered.
+	Retention store.Instant // a length, in microseconds
+
+	Broker *Broker // nil: messages don't travel through one
+}
+
+// Broker is what a fold knows of the broker that messages to tasks travel
+// through.
+type Broker struct {
+	Room   map[string]int  // by topic: how many messages it may be given
+	Others int             // how many of each topic that Room does not name
+	Known  map[string]bool // topics that need no row
+	Local  bool            // what the worker can run itself does not travel
+	Again  store.Instant   // a length in microseconds: when what nobody took goes to the broker again, at first
 }
 
 // Fold decides what the outcomes, in their order, do to what was read. An
@@ -178,6 +193,8 @@ func (v *view) foldHeld(o *Outcome) Verdict {
 		v.reject(&m, o)
 	case Yield:
 		v.release(&m)
+	case Publish:
+		v.publishAgain(&m)
 	case Drop:
 		v.drop(&m)
 	case Internal:
@@ -225,4 +242,8 @@ func (v *view) conclude() {
 		}
 	}
 	v.res.Held = held
+	v.res.Published = slices.DeleteFunc(v.res.Published, func(m *store.Message) bool {
+		now := v.messages[m.Seq]
+		return now == nil || now.Worker != 0 || now.Published == 0
+	})
 }

@@ -24,10 +24,11 @@ const (
 	Abort                 // a run is cancelled, or failed, from outside
 	Requeue               // a dead letter is sent again
 	Discard               // a dead letter is given up
+	Publish               // the message goes to a broker, and is free until it goes again
 )
 
 var verbNames = [...]string{"done", "retry", "reject", "yield", "drop", "internal", "admit", "readdress",
-	"stage", "begin", "insert", "abort", "requeue", "discard"}
+	"stage", "begin", "insert", "abort", "requeue", "discard", "publish"}
 
 func (v Verb) String() string {
 	if int(v) < len(verbNames) {
@@ -91,6 +92,17 @@ type Source struct {
 	ID        string        // of the insertion; the same one again inserts nothing
 	Retention time.Duration // how long ID is remembered
 	Held      bool          // the inserter runs the messages itself
+	Home      *Home         // the one message belongs to another store
+}
+
+// Home says what a message is in the store that it belongs to. There its
+// outcome takes effect; here it is only carried out.
+type Home struct {
+	Store  string
+	Seq    int64
+	ID     string
+	RunID  string
+	Joined bool
 }
 
 // DeadOp is about a dead letter.
@@ -146,6 +158,9 @@ type Result struct {
 	Free     []Wake           // now free, for anyone
 	Ended    []*store.Run     // closed by this commit
 	Stopped  []int64          // runs whose messages, if not begun, are to be dropped
+
+	Published []*store.Message // to be given to the broker now
+	Topics    []string         // topics that got a row, since Env did not know them
 }
 
 // Wake says that a message of a topic is free from Due on (0: now).

@@ -32,6 +32,11 @@ type JoinRow struct {
 	Fork     string         `cbor:"13,keyasint,omitempty"` // Join of the children of its fork; owns their results
 }
 
+// InboxRow says that something from outside was taken in.
+type InboxRow struct {
+	Outcome []byte `cbor:"1,keyasint,omitempty"` // of another store's message: what was sent home
+}
+
 // UndoRow is a registered undo.
 type UndoRow struct {
 	ID   string `cbor:"1,keyasint,omitempty"`

@@ -53,11 +53,12 @@ func (v *view) insert(o *Outcome) Verdict {
 	if src.Held && !v.snap.Alive {
 		return Verdict{Code: LeaseLost}
 	}
-	if get[struct{}](v, key.Kind, key.Owner, key.Name) != nil {
+	if row := get[InboxRow](v, key.Kind, key.Owner, key.Name); row != nil {
 		v.counts.Duplicates++
+		v.answerAgain(src, row)
 		return Verdict{Code: Existed}
 	}
-	v.putUntil(key.Kind, key.Owner, key.Name, &struct{}{}, v.now().Add(src.Retention))
+	v.putUntil(key.Kind, key.Owner, key.Name, &InboxRow{}, v.now().Add(src.Retention))
 	base := join(prefix(v.now()), "insert", src.Consumer+"\x00"+src.ID, 0)
 	verdict := Verdict{Code: Applied}
 	for i := range o.Sends {
@@ -65,24 +66,19 @@ func (v *view) insert(o *Outcome) Verdict {
 		if len(o.Sends) > 1 {
 			id = ChildID(base, i)
 		}
-		m := v.send(nil, id, &o.Sends[i])
-		if src.Held {
-			v.keep(m)
-			verdict.Message = m
+		m := v.newMessage(id, &o.Sends[i])
+		m.Name = "" // names are those of a run
+		lodge(m, src.Home)
+		if !src.Held {
+			v.bear(m)
+			continue
 		}
+		m.Worker, m.Due = v.env.Worker, 0
+		v.counts.Accepted++
+		v.putMessage(m)
+		verdict.Message = m
 	}
 	return verdict
-}
-
-// keep leaves a message in the hands of who inserted it.
-func (v *view) keep(m *store.Message) {
-	m.Worker, m.Due = v.env.Worker, 0
-	if n := len(v.res.Held); n > 0 && v.res.Held[n-1] == m {
-		v.res.Held = v.res.Held[:n-1]
-		v.room[m.Topic]++
-	} else if n := len(v.res.Free); n > 0 {
-		v.res.Free = v.res.Free[:n-1]
-	}
 }
 
 func inboxKey(s *Source) store.RowKey {

@@ -41,8 +41,9 @@ func (v *view) due(at store.Instant, after int64) store.Instant {
 	return at
 }
 
-// send brings forth a message of a run (nil: of none).
-func (v *view) send(r *runView, id string, s *Send) *store.Message {
+// newMessage makes the message of a send, which belongs to no run yet, and is
+// nowhere yet.
+func (v *view) newMessage(id string, s *Send) *store.Message {
 	m := &store.Message{
 		Seq: v.seq(), ID: id, Kind: store.Task, Task: s.Task, Topic: s.Topic, Name: s.Name,
 		Due: v.due(s.At, s.After.Microseconds()), Priority: s.Priority, Key: s.Key,
@@ -51,6 +52,12 @@ func (v *view) send(r *runView, id string, s *Send) *store.Message {
 	if m.Topic == "" {
 		m.Topic = Service(s.Task)
 	}
+	return m
+}
+
+// send brings forth a message of a run (nil: of none).
+func (v *view) send(r *runView, id string, s *Send) *store.Message {
+	m := v.newMessage(id, s)
 	if r == nil || s.Away { // names are those of a run
 		m.Name = ""
 		v.bear(m)
@@ -86,21 +93,39 @@ func (v *view) bear(m *store.Message) {
 	v.hand(m)
 }
 
-// hand gives a message that is due to the worker's own handlers if there is
-// room, and else to anyone.
+// hand says where a message is to be: one that is due goes to the broker, or
+// to the worker's own handlers, or waits for anyone.
 func (v *view) hand(m *store.Message) {
-	m.Worker = 0
+	m.Worker, m.Published = 0, 0
 	if m.Due != 0 && m.Due <= v.now() {
 		m.Due = 0
 	}
-	if m.Due == 0 && v.snap.Alive && v.room[m.Topic] > v.spare {
-		v.room[m.Topic]--
-		m.Worker = v.env.Worker
-		v.res.Held = append(v.res.Held, m)
-	} else if m.Due != store.Never {
-		v.res.Free = append(v.res.Free, Wake{m.Topic, m.Due})
+	switch {
+	case m.Due == store.Never:
+	case m.Due != 0:
+		v.leaveFree(m)
+	case v.isLocal() && v.holdHere(m), v.toBroker(m), v.holdHere(m):
+	default:
+		v.leaveFree(m)
 	}
 	v.putMessage(m)
+}
+
+// holdHere gives a message to the worker's own handlers, if there is room.
+func (v *view) holdHere(m *store.Message) bool {
+	if !v.snap.Alive || v.room[m.Topic] <= v.spare {
+		return false
+	}
+	v.room[m.Topic]--
+	m.Worker = v.env.Worker
+	v.res.Held = append(v.res.Held, m)
+	return true
+}
+
+// leaveFree leaves a message to anyone, from its due time on.
+func (v *view) leaveFree(m *store.Message) {
+	v.res.Free = append(v.res.Free, Wake{m.Topic, m.Due})
+	v.noteTopic(m)
 }
 
 // internalMessage brings forth a message that the core carries out itself.
@@ -141,6 +166,11 @@ func (v *view) clearAttempts(m *store.Message) {
 
 // done applies the decisions of a step that succeeded.
 func (v *view) done(m *store.Message, o *Outcome) {
+	if m.Home != "" && m.Run == 0 {
+		v.away(m, o)
+		return
+	}
+	v.goHome(m, &Homeward{})
 	v.end(m)
 	s := &scopeOfStep{
 		m: m, r: v.runOf(m), entry: &Entry{Kind: "step", Message: m.ID, Task: m.Task, Attempt: m.Attempt + 1},

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,8 +14,9 @@ type view struct {
 	env   Env
 	res   *Result
 	room  map[string]int
-	spare int   // of room, while an outcome is folded that is no step's
-	next  int64 // next free number
+	spare int            // of room, while an outcome is folded that is no step's
+	give  map[string]int // by topic: how many messages the broker may still be given
+	next  int64          // next free number
 	need  store.Keys
 
 	messages map[int64]*store.Message // put; nil: deleted
@@ -76,6 +78,9 @@ func newView(snap *store.Snapshot, env Env, outcomes int) *view {
 	}
 	for t, n := range env.Room {
 		v.room[t] = n
+	}
+	if env.Broker != nil {
+		v.give = maps.Clone(env.Broker.Room)
 	}
 	return v
 }

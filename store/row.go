@@ -22,10 +22,11 @@ const (
 	Result                     // outcome of a fork's child: run "/" join, index
 	Counter                    // conservation counters: "", shard
 	Edit                       // what an edited dead letter was before: id of the message, n
+	Topic                      // topic that the store's own processes did not all host: "", topic
 )
 
 var rowKindNames = [...]string{"", "page", "event", "join", "undo", "attempt", "dead", "inbox",
-	"lock", "waiter", "chunk", "scope", "result", "counter", "edit"}
+	"lock", "waiter", "chunk", "scope", "result", "counter", "edit", "topic"}
 
 func (k RowKind) String() string {
 	if int(k) < len(rowKindNames) {
