@@ -11,11 +11,20 @@ ARGS         ?=
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: ## Run all tests, with the race detector
+test: ## Run all tests, with the race detector; they need make services
 	go test -race ./...
+
+.PHONY: services
+services: ## Install and start the servers that the tests share
+	@internal/servers/install.sh
+	@go run ./internal/servers/services up
+
+.PHONY: services-stop
+services-stop: ## Stop them; their data stays
+	@go run ./internal/servers/services down
 
 .PHONY: lint
 lint: $(LINT) ## Check style, doc comments and who imports whom
