@@ -11,10 +11,10 @@ import (
 
 // T is the part of a test that this package uses.
 type T interface {
-	Helper()
-	Cleanup(func())
-	Fatalf(format string, args ...any)
-	Skipf(format string, args ...any)
+	Helper()                           // as of a test
+	Cleanup(func())                    // as of a test
+	Fatalf(format string, args ...any) // as of a test
+	Skipf(format string, args ...any)  // as of a test
 }
 
 // Private is a server that belongs to one test, which may end and start it at

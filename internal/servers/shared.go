@@ -103,17 +103,10 @@ func (s *Services) Up(ctx context.Context) ([]State, error) {
 		return nil, err
 	}
 	defer unlock()
-	var out []State
-	var errs []error
-	var mu sync.Mutex
+	out, errs := make([]State, len(kinds())), make([]error, len(kinds()))
 	var wait sync.WaitGroup
-	for _, k := range kinds() {
-		wait.Go(func() {
-			state, err := s.up(ctx, k)
-			mu.Lock()
-			defer mu.Unlock()
-			out, errs = append(out, state), append(errs, err)
-		})
+	for i, k := range kinds() {
+		wait.Go(func() { out[i], errs[i] = s.up(ctx, k) })
 	}
 	wait.Wait()
 	return out, errors.Join(errs...)
@@ -122,7 +115,7 @@ func (s *Services) Up(ctx context.Context) ([]State, error) {
 func (s *Services) up(ctx context.Context, k kind) (State, error) {
 	server, err := s.known(k)
 	if err != nil {
-		return State{}, err
+		return State{Name: k.name}, err
 	}
 	state := State{Name: k.name, URL: server.URL(), Pid: server.Pid()}
 	if ask1(ctx, k, server.URL()) == nil {
