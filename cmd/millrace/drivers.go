@@ -4,4 +4,6 @@ package main
 import (
 	_ "github.com/millrace-go/millrace/store/memory"
 	_ "github.com/millrace-go/millrace/store/sqlite"
+	_ "github.com/millrace-go/millrace/transports/memory"
+	_ "github.com/millrace-go/millrace/transports/redisstream"
 )

@@ -1,7 +1,8 @@
 package cli
 
 import (
-	_ "github.com/millrace-go/millrace/store/memory"      // a program works with the stores
-	_ "github.com/millrace-go/millrace/store/sqlite"      // and transports
-	_ "github.com/millrace-go/millrace/transports/memory" // that it links
+	_ "github.com/millrace-go/millrace/store/memory"           // a program works with the stores
+	_ "github.com/millrace-go/millrace/store/sqlite"           // and transports
+	_ "github.com/millrace-go/millrace/transports/memory"      // that it links
+	_ "github.com/millrace-go/millrace/transports/redisstream" //
 )
