@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/millrace-go/millrace/router"
@@ -20,28 +17,24 @@ const concurrency = 256
 // bench is what a workload is measured on.
 type bench struct {
 	dir       string // for new files
-	store     string // URL as it was asked for
-	transport string
+	pair      pair   // as it was asked for
+	store     string // URL, with its server
+	transport string // URL, with its server; native: through the store
 	n         int
 	clients   int
 	limitFor  time.Duration // how long a limit is measured on each number of connections
+	kill      killing
 }
 
-// place returns the URL of the store, with a new file for an sqlite: without a
-// path.
-func (b *bench) place() (string, error) {
-	u, err := url.Parse(b.store)
-	if err != nil {
-		return "", fmt.Errorf("store URL: %w", err)
+// bench is one on a pair.
+func (o options) bench(dir string, p pair, n int) (*bench, error) {
+	b := &bench{dir: dir, pair: p, n: n, clients: o.clients, limitFor: o.limitFor, kill: o.kill}
+	var err error
+	if b.store, err = o.servers.resolve(p.store); err != nil {
+		return nil, err
 	}
-	if u.Scheme == "sqlite" && u.Opaque == "" && u.Host == "" && u.Path == "" {
-		path, err := b.file()
-		if err != nil {
-			return "", err
-		}
-		u.Path = filepath.ToSlash(path)
-	}
-	return u.String(), nil
+	b.transport, err = o.servers.resolve(p.transport)
+	return b, err
 }
 
 // file names a new file, in a folder of its own.
@@ -57,30 +50,35 @@ func (b *bench) file() (string, error) {
 // in the folder for temporary files.
 func remove(dir string) { _ = os.RemoveAll(dir) }
 
-// rig is a Router on a store.
+// config is that of a Router on a place.
+func (p *place) config() router.Config {
+	return router.Config{
+		Store: p.store, Transport: p.transport, Concurrency: concurrency,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+}
+
+// rig is a Router on a place of its own.
 type rig struct {
 	*router.Router
-	url    string
+	*place
 	bench  *bench
-	name   string // of the service; no other measurement has it
 	cancel context.CancelFunc
 	done   chan error
 }
 
-// open opens the store and a Router on it, without running it.
+// open makes a place and a Router on it, without running it.
 func (b *bench) open(ctx context.Context) (*rig, error) {
-	place, err := b.place()
+	p, err := b.place(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r, err := router.New(ctx, router.Config{
-		Store: place, Transport: b.transport, Concurrency: concurrency,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	r, err := router.New(ctx, p.config())
 	if err != nil {
+		_ = p.drop()
 		return nil, err
 	}
-	return &rig{Router: r, url: place, bench: b, name: "bench-" + token()}, nil
+	return &rig{Router: r, place: p, bench: b}, nil
 }
 
 // start runs the Router and returns once its handlers run.
@@ -107,21 +105,10 @@ func (r *rig) stop() error {
 	return <-r.done
 }
 
-// close stops the Router and closes its store. Deferred, it may be called
-// after stop.
+// close stops the Router, closes its store, and drops the place. Deferred, it
+// may be called after stop. What can't be dropped stays.
 func (r *rig) close() {
 	_ = r.stop()
 	_ = r.Close()
-	if path := r.path(); path != "" && strings.HasPrefix(path, r.bench.dir) {
-		remove(filepath.Dir(path))
-	}
-}
-
-// path returns the file of the store, if it is one.
-func (r *rig) path() string {
-	u, err := url.Parse(r.url)
-	if err != nil || u.Scheme != "sqlite" {
-		return ""
-	}
-	return filepath.FromSlash(u.Host + u.Path + u.Opaque)
+	_ = r.drop()
 }

@@ -15,7 +15,16 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes this binary a worker process, if another one says so.
+func TestMain(m *testing.M) {
+	if job := os.Getenv(workerEnv); job != "" {
+		if err := work(context.Background(), job, os.Stdin, os.Stdout); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // lines runs the command and decodes what it prints with -json.
 func lines(t *testing.T, args ...string) []map[string]any {
@@ -34,19 +43,20 @@ func lines(t *testing.T, args ...string) []map[string]any {
 
 func TestWorkloads(t *testing.T) {
 	for _, w := range workloads {
-		for _, s := range w.on([]string{"memory:", "sqlite:"}) {
-			t.Run(w.name+"/"+s, func(t *testing.T) {
-				got := lines(t, "-workload", w.name, "-store", s, "-n", "12", "-clients", "3")
+		for _, p := range w.on(product([]string{"memory:", "sqlite:"}, []string{native})) {
+			t.Run(w.name+"/"+p.store, func(t *testing.T) {
+				got := lines(t, "-workload", w.name, "-store", p.store, "-n", "12", "-clients", "3")
 				require.Len(t, got, 1)
 				checkSchema(t, got[0])
 				require.Equal(t, w.name, got[0]["workload"])
-				require.Equal(t, s, got[0]["store"])
+				require.Equal(t, p, pair{text(got[0], "store"), text(got[0], "transport")})
 				require.EqualValues(t, 12, got[0]["n"])
 				require.EqualValues(t, 0, got[0]["duplicates"])
 				require.EqualValues(t, 0, got[0]["losses"])
 				require.Positive(t, got[0]["runs_per_s"])
 				require.GreaterOrEqual(t, got[0]["steps_per_s"], got[0]["runs_per_s"])
-				require.GreaterOrEqual(t, got[0]["p99_ms"], got[0]["p50_ms"])
+				require.GreaterOrEqual(t, got[0]["p95_ms"], got[0]["p50_ms"])
+				require.GreaterOrEqual(t, got[0]["p99_ms"], got[0]["p95_ms"])
 				if !w.alone {
 					require.Positive(t, got[0]["limit_per_s"])
 					require.InDelta(t, number(got[0], "steps_per_s")/number(got[0], "limit_per_s"), got[0]["ratio"], 1e-6)
@@ -54,6 +64,11 @@ func TestWorkloads(t *testing.T) {
 			})
 		}
 	}
+}
+
+func text(l map[string]any, key string) string {
+	v, _ := l[key].(string)
+	return v
 }
 
 func number(l map[string]any, key string) float64 {
@@ -69,7 +84,7 @@ func checkSchema(t *testing.T, l map[string]any) {
 		require.NotEmpty(t, l[key], key)
 	}
 	for _, key := range []string{
-		"n", "runs_per_s", "steps_per_s", "p50_ms", "p99_ms", "limit_per_s", "ratio", "duplicates", "losses",
+		"n", "runs_per_s", "steps_per_s", "p50_ms", "p95_ms", "p99_ms", "limit_per_s", "ratio", "duplicates", "losses",
 	} {
 		require.IsType(t, 0.0, l[key], key)
 		require.GreaterOrEqual(t, l[key], 0.0, key)
@@ -134,7 +149,9 @@ func TestWrongArguments(t *testing.T) {
 		"not defined":                      {"-nosuch"},
 		`synchronous is "sometimes"`:       {"-store", "sqlite:?synchronous=sometimes", "-n", "1", "-workload", "hop", "-limitfor", "1ms"},
 		"/no/such/folder":                  {"-dir", "/no/such/folder"},
-		"unknown workload \"\"; known are": {"-workload", ""},
+		"unknown workload \"\"; known are": {"-workload", "hop,"},
+		"no pair of the matrix is left":    {"-matrix", "-store", "memory:", "-transport", "amqp:"},
+		"-compare needs two files":         {"-compare", "one.json"},
 	} {
 		err := run(t.Context(), args, io.Discard, io.Discard)
 		require.ErrorContains(t, err, want)
@@ -178,8 +195,8 @@ func TestFaultsFailTheCommand(t *testing.T) {
 	}}
 	o := options{workloads: []workload{w}, repeat: 3, json: true}
 	var out bytes.Buffer
-	err := measureAll(t.Context(), o, t.TempDir(), o.printer(&out))
-	require.EqualError(t, err, "faulty on none: 3 duplicates, 6 losses")
+	_, err := o.measureAll(t.Context(), t.TempDir(), o.printer(&out))
+	require.EqualError(t, err, "faulty on none + gochannel: 3 duplicates, 6 losses")
 	require.Contains(t, out.String(), `"duplicates":3,"losses":6`)
 }
 
@@ -193,6 +210,7 @@ func TestMedianIsByRatio(t *testing.T) {
 	l, err := median(t.Context(), w, &bench{}, 3)
 	require.NoError(t, err)
 	require.InDelta(t, 20, l.StepsPerS, 0)
+	require.Len(t, l.Repeats, 3)
 }
 
 func TestPayloadHas200Bytes(t *testing.T) {

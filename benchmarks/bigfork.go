@@ -11,7 +11,7 @@ func bigfork(ctx context.Context, b *bench) (line, error) {
 	}
 	defer r.close()
 	rec := newRecord(1, b.n+2)
-	first := fork(r, r.name, b.n, rec)
+	first := fork(r, r.service, b.n, rec.enter)
 	if err := r.start(ctx); err != nil {
 		return line{}, err
 	}

@@ -15,12 +15,18 @@ func chain3(ctx context.Context, b *bench) (line, error) {
 		return line{}, err
 	}
 	defer r.close()
-	rec := newRecord(b.n, 3)
-	first := chain(r, r.name, "", 3, rec.enter)
+	rec := newRecord(b.n, chain3Steps)
+	first := bindChain3(r, r.service, rec.enter)
 	if err := r.start(ctx); err != nil {
 		return line{}, err
 	}
 	return r.drive(ctx, rec, first)
+}
+
+const chain3Steps = 3
+
+func bindChain3(h saga.Host, service string, enter func(run, step int)) saga.Task[payload] {
+	return chain(h, service, "", chain3Steps, enter)
 }
 
 // chain binds handlers that hand a payload on, one to the next, and returns

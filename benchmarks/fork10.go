@@ -14,22 +14,29 @@ func fork10(ctx context.Context, b *bench) (line, error) {
 		return line{}, err
 	}
 	defer r.close()
-	rec := newRecord(b.n, 12)
-	first := fork(r, r.name, 10, rec)
+	rec := newRecord(b.n, fork10Steps)
+	first := bindFork10(r, r.service, rec.enter)
 	if err := r.start(ctx); err != nil {
 		return line{}, err
 	}
 	return r.drive(ctx, rec, first)
 }
 
+const fork10Steps = 12
+
+func bindFork10(h saga.Host, service string, enter func(run, step int)) saga.Task[payload] {
+	return fork(h, service, fork10Steps-2, enter)
+}
+
 // fork binds a handler that forks into so many, the handler of those, and the
-// one that is joined, and returns the task of the first.
-func fork(h saga.Host, service string, width int, rec *record) saga.Task[payload] {
+// one that is joined, and returns the task of the first. enter is called at the
+// beginning of each.
+func fork(h saga.Host, service string, width int, enter func(run, step int)) saga.Task[payload] {
 	first := saga.NewTask[payload](service + "/fork")
 	child := saga.NewTask[payload](service + "/child")
 	last := saga.NewTask[saga.Joined[payload]](service + "/joined")
 	saga.Handle(h, first, func(_ context.Context, p payload) (saga.Step, error) {
-		rec.enter(p.Run, 0)
+		enter(p.Run, 0)
 		f := saga.ForkSeq(child, func(yield func(payload) bool) {
 			for i := range width {
 				if !yield(newPayload(p.Run, 1+i)) {
@@ -40,11 +47,11 @@ func fork(h saga.Host, service string, width int, rec *record) saga.Task[payload
 		return saga.Do(f, saga.Join(saga.AllOf(f), last, p)), nil
 	})
 	saga.Handle(h, child, func(_ context.Context, p payload) (saga.Step, error) {
-		rec.enter(p.Run, p.Step)
+		enter(p.Run, p.Step)
 		return nil, nil
 	})
 	saga.Handle(h, last, func(_ context.Context, j saga.Joined[payload]) (saga.Step, error) {
-		rec.enter(j.Data.Run, 1+width)
+		enter(j.Data.Run, 1+width)
 		return nil, nil
 	})
 	return first

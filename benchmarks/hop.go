@@ -18,7 +18,7 @@ func hop(ctx context.Context, b *bench) (line, error) {
 	defer r.close()
 	rec := newRecord(b.n, length)
 	entered := make([]time.Time, b.n*length)
-	first := chain(r, r.name, "", length, func(run, step int) {
+	first := chain(r, r.service, "", length, func(run, step int) {
 		entered[run*length+step] = time.Now()
 		rec.enter(run, step)
 	})

@@ -26,7 +26,7 @@ func jobs(ctx context.Context, b *bench, each int) (line, error) {
 	}
 	defer r.close()
 	rec := newRecord(b.n, 1)
-	job := saga.NewTask[payload](r.name + "/job")
+	job := saga.NewTask[payload](r.service + "/job")
 	saga.Handle(r, job, func(_ context.Context, p payload) (saga.Step, error) {
 		rec.enter(p.Run, 0)
 		return nil, nil
@@ -88,7 +88,7 @@ func (r *rig) pending(ctx context.Context) (int, error) {
 		}
 		for _, m := range found.Messages {
 			q.After = m.Seq
-			if m.Topic == r.name {
+			if m.Topic == r.service {
 				n++
 			}
 		}

@@ -58,7 +58,7 @@ func openRounds(ctx context.Context, b *bench, rounds, runs int) (*roundRig, err
 	for i := range rounds {
 		rec := newRecord(runs, 3)
 		rr.records = append(rr.records, rec)
-		rr.firsts = append(rr.firsts, chain(r, r.name, fmt.Sprintf("round%d-", i), 3, rec.enter))
+		rr.firsts = append(rr.firsts, chain(r, r.service, fmt.Sprintf("round%d-", i), 3, rec.enter))
 	}
 	if err := r.start(ctx); err != nil {
 		r.close()
@@ -99,7 +99,7 @@ func (rr *roundRig) fill(ctx context.Context, n int) error {
 	return share(ctx, rr.bench.clients, (n+bulk-1)/bulk, func(ctx context.Context, i int) error {
 		out := &step.Outcome{
 			Verb:   step.Insert,
-			Source: &step.Source{Consumer: rr.name, ID: fmt.Sprint(i), Retention: time.Hour},
+			Source: &step.Source{Consumer: rr.service, ID: fmt.Sprint(i), Retention: time.Hour},
 		}
 		for j := i * bulk; j < min(n, (i+1)*bulk); j++ {
 			data, err := json.Marshal(newPayload(j, 0))

@@ -38,9 +38,13 @@ func limit(ctx context.Context, b *bench) (float64, error) {
 	return v, nil
 }
 
+// overGoChannel is what a plain Router is measured on without a broker.
+var overGoChannel = pair{"none", "gochannel"}
+
 // plainLimit is that of a store that has no cost of its own: the steps in a
 // second of a plain Router.
 func plainLimit(ctx context.Context, b *bench) (float64, error) {
-	l, err := plain(ctx, &bench{n: min(max(b.n, 100), 20_000), clients: b.clients})
+	n := min(max(b.n, 100), 20_000)
+	l, err := plain(ctx, &bench{pair: overGoChannel, transport: overGoChannel.transport, n: n, clients: b.clients})
 	return l.StepsPerS, err
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,22 +38,6 @@ func (m measured) line(runs, steps int) line {
 		CPUPerStep:    float64(m.cpu.Nanoseconds()) / 1e3 / float64(steps),
 		AllocsPerStep: float64(m.allocs) / float64(steps), BytesPerStep: float64(m.bytes) / float64(steps),
 	}
-}
-
-// times sets the percentiles. It sorts d.
-func (l *line) times(d []time.Duration) {
-	slices.Sort(d)
-	l.P50, l.P99 = percentile(d, 50), percentile(d, 99)
-}
-
-// percentile returns what p percent of the times, which are sorted, do not
-// exceed, in milliseconds.
-func percentile(d []time.Duration, p int) float64 {
-	if len(d) == 0 {
-		return 0
-	}
-	i := (len(d)*p + 99) / 100
-	return float64(d[max(i, 1)-1].Nanoseconds()) / 1e6
 }
 
 // share has so many clients call fn for each number below n, and returns the

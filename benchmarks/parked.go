@@ -19,7 +19,7 @@ func parked(ctx context.Context, b *bench) (line, error) {
 	}
 	defer r.close()
 	rec := newRecord(b.n, 1)
-	first := parking(r, r.name, rec)
+	first := parking(r, r.service, rec)
 	empty, err := r.stored(ctx)
 	if err != nil {
 		return line{}, err
@@ -89,10 +89,11 @@ func (r *rig) auditParked(ctx context.Context, rec *record, l *line) error {
 		return err
 	}
 	open := 0
-	err := r.eachRun(ctx, rec, func(run *store.Run) {
+	err := eachRun(ctx, r, rec, func(run *store.Run) error {
 		if !run.Status.Closed() && run.Open > 0 {
 			open++
 		}
+		return nil
 	})
 	l.Losses += len(rec.ended) - open
 	return err
@@ -101,13 +102,13 @@ func (r *rig) auditParked(ctx context.Context, rec *record, l *line) error {
 // stored returns the size of the store's file, all that was written brought
 // into it; 0 for a store that is no file.
 func (r *rig) stored(ctx context.Context) (int64, error) {
-	if r.path() == "" {
+	if r.file == "" {
 		return 0, nil
 	}
 	if err := r.checkpoint(ctx); err != nil {
 		return 0, err
 	}
-	info, err := os.Stat(r.path())
+	info, err := os.Stat(r.file)
 	if err != nil {
 		return 0, err
 	}

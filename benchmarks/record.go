@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -32,12 +33,17 @@ func newRecord(runs, steps int) *record {
 }
 
 // id is that of a run.
-func (r *record) id(run int) string { return r.name + strconv.Itoa(run) }
+func (r *record) id(run int) string { return runID(r.name, run) }
+
+func runID(name string, run int) string { return name + strconv.Itoa(run) }
 
 // enter notes that a step of a run is carried out.
-func (r *record) enter(run, step int) {
+func (r *record) enter(run, step int) { r.first(run, step) }
+
+// first is enter, and reports whether it is the first time.
+func (r *record) first(run, step int) bool {
 	if r.counts[run*r.steps+step].Add(1) > 1 {
-		return
+		return false
 	}
 	if step == r.steps-1 {
 		r.ended[r.ends.Add(1)-1] = int32(run)
@@ -45,6 +51,7 @@ func (r *record) enter(run, step int) {
 	if r.missing.Add(-1) == 0 {
 		close(r.all)
 	}
+	return true
 }
 
 // wait blocks until each step was entered. It gives up when for some time
@@ -70,6 +77,23 @@ func (r *record) waitTicks(ctx context.Context, ticks <-chan time.Time) error {
 			before = now
 		}
 	}
+}
+
+// waitEnds blocks until so many runs have entered their last step.
+func (r *record) waitEnds(ctx context.Context, n int64) error {
+	t := time.NewTicker(time.Millisecond)
+	defer t.Stop()
+	for begun := time.Now(); r.ends.Load() < n; {
+		if time.Since(begun) > 10*patience {
+			return errors.New("the runs do not get on")
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // tail returns the runs whose last steps were entered last, at most n of them.

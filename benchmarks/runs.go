@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/millrace-go/millrace/saga"
 	"github.com/millrace-go/millrace/store"
@@ -54,19 +53,30 @@ func ends(ctx context.Context, rec *record, runs []saga.Run) error {
 // and whether they are finished. Each that is not is a loss.
 func (r *rig) audit(ctx context.Context, rec *record, l *line) error {
 	n := len(rec.ended)
-	took := make([]time.Duration, 0, n)
-	err := r.eachRun(ctx, rec, func(run *store.Run) {
+	finished := make([]sample, 0, n)
+	err := eachRun(ctx, r, rec, func(run *store.Run) error {
 		if run.Status == store.Finished {
-			took = append(took, run.Ended.Sub(run.Started))
+			finished = append(finished, lasted(run))
 		}
+		return nil
 	})
-	l.Losses += n - len(took)
-	l.times(took)
+	l.Losses += n - len(finished)
+	l.timeline(finished)
 	return err
 }
 
-// eachRun reads the runs of a record that the store has.
-func (r *rig) eachRun(ctx context.Context, rec *record, each func(*store.Run)) error {
+// lasted is how long a run took, by the store's clock.
+func lasted(run *store.Run) sample {
+	return sample{run.Ended.Time(), run.Ended.Sub(run.Started)}
+}
+
+// finder reads a store.
+type finder interface {
+	Find(ctx context.Context, q store.Query) (store.Found, error)
+}
+
+// eachRun reads the runs of a record that a store has.
+func eachRun(ctx context.Context, r finder, rec *record, each func(*store.Run) error) error {
 	q := store.RunQuery{}
 	for {
 		found, err := r.Find(ctx, store.Query{Runs: &q, Limit: 1000})
@@ -76,7 +86,9 @@ func (r *rig) eachRun(ctx context.Context, rec *record, each func(*store.Run)) e
 		for _, run := range found.Runs {
 			q.After = run.Key
 			if strings.HasPrefix(run.ID, rec.name) {
-				each(run)
+				if err := each(run); err != nil {
+					return err
+				}
 			}
 		}
 		if !found.More {

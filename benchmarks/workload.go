@@ -4,14 +4,22 @@ import (
 	"context"
 	"runtime/pprof"
 	"slices"
+
+	"github.com/millrace-go/millrace/saga"
 )
 
 // workload is something to measure.
 type workload struct {
 	name  string
-	n     int  // runs or jobs, when the command line says nothing
-	alone bool // it uses no store, and is measured once for all
+	n     int  // runs, jobs or messages, when the command line says nothing
+	alone bool // it uses no store, and is measured once for each broker
+	chain bool // a plain Router does the same, and is measured right before
 	run   func(ctx context.Context, b *bench) (line, error)
+	fits  func(p pair) bool // where it can be measured; nil: everywhere
+
+	// What worker processes need, for -kill; without, it can't be measured so.
+	steps int
+	bind  func(h saga.Host, service string, enter func(run, step int)) saga.Task[payload]
 }
 
 // workloads in the order in which they are told and run.
@@ -20,23 +28,55 @@ var workloads []workload
 func init() {
 	workloads = []workload{
 		{name: "plain", n: 20_000, alone: true, run: plain},
-		{name: "chain3", n: 20_000, run: chain3},
-		{name: "fork10", n: 5_000, run: fork10},
+		{name: "chain3", n: 20_000, chain: true, run: chain3, steps: chain3Steps, bind: bindChain3},
+		{name: "fork10", n: 5_000, run: fork10, steps: fork10Steps, bind: bindFork10},
 		{name: "jobs-single", n: 20_000, run: jobsSingle},
 		{name: "jobs-bulk", n: 50_000, run: jobsBulk},
 		{name: "hop", n: 500, run: hop},
 		{name: "parked", n: 20_000, run: parked},
 		{name: "bigfork", n: 100_000, run: bigfork},
 		{name: "later", n: 1_000_000, run: later},
+		{name: "idle", n: 1_000_000, run: idle, fits: onPostgres},
+		{name: "two", n: 20_000, run: two, fits: onDisk},
 	}
 }
 
-// on returns the stores that the workload is to be measured on.
-func (w workload) on(stores []string) []string {
+// matrixWorkloads are those of -matrix: what differs most between pairs, and
+// takes seconds.
+const matrixWorkloads = "plain,chain3,fork10,jobs-bulk,hop"
+
+// on returns the pairs that the workload is to be measured on.
+func (w workload) on(pairs []pair) []pair {
 	if w.alone {
-		return []string{"none"}
+		return alone(pairs)
 	}
-	return stores
+	if w.fits == nil {
+		return pairs
+	}
+	var out []pair
+	for _, p := range pairs {
+		if w.fits(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// alone has a pair for each broker of pairs, and one for none. The store is
+// there for the broker that needs one.
+func alone(pairs []pair) []pair {
+	out := []pair{overGoChannel}
+	for _, p := range pairs {
+		known := slices.ContainsFunc(out, func(o pair) bool { return o.transport == p.transport })
+		switch {
+		case known || !p.brokered() || scheme(p.transport) == "memory":
+		case scheme(p.transport) == "watermill-sql":
+			out = append(out, p)
+		default:
+			out = append(out, pair{overGoChannel.store, p.transport})
+		}
+	}
+	return out
 }
 
 // median measures a workload some times, each time after the store's limit,
@@ -44,49 +84,66 @@ func (w workload) on(stores []string) []string {
 // duplicates and losses of all of them.
 func median(ctx context.Context, w workload, b *bench, times int) (line, error) {
 	var all []line
+	var repeats []repeat
 	duplicates, losses := 0, 0
 	for range times {
-		l, err := once(ctx, w, b)
+		l, err := w.once(ctx, b)
 		if err != nil {
 			return line{}, err
 		}
 		duplicates += l.Duplicates
 		losses += l.Losses
 		all = append(all, l)
+		repeats = append(repeats, l.repeat())
 	}
-	slices.SortFunc(all, func(x, y line) int {
+	slices.SortStableFunc(all, func(x, y line) int {
 		if x.Ratio != y.Ratio {
 			return compare(x.Ratio, y.Ratio)
 		}
 		return compare(x.StepsPerS, y.StepsPerS)
 	})
 	l := all[(len(all)-1)/2]
-	l.Duplicates, l.Losses = duplicates, losses
+	l.Duplicates, l.Losses, l.Repeats = duplicates, losses, repeats
 	return l, nil
 }
 
-// once measures a workload, right after the limit of its store.
-func once(ctx context.Context, w workload, b *bench) (l line, err error) {
-	var top float64
+// once measures a workload, right after the limit of its store and the plain
+// Router over its broker.
+func (w workload) once(ctx context.Context, b *bench) (l line, err error) {
+	var top, bare float64
 	if !w.alone {
-		pprof.Do(ctx, pprof.Labels("workload", "limit"), func(ctx context.Context) { top, err = limit(ctx, b) })
+		top, err = labelled(ctx, "limit", b, limit)
+	}
+	if err == nil && w.chain {
+		bare, err = labelled(ctx, "plain", b, plainBefore)
+	}
+	if err == nil {
+		l, err = labelled(ctx, w.name, b, w.run)
 	}
 	if err != nil {
 		return l, err
 	}
-	pprof.Do(ctx, pprof.Labels("workload", w.name), func(ctx context.Context) { l, err = w.run(ctx, b) })
-	if err != nil {
-		return l, err
-	}
-	l.Workload, l.N = w.name, b.n
-	if !w.alone {
-		l.Store, l.Transport = redacted(b.store), b.transport
-	}
-	if l.Transport == "" {
-		l.Transport = "native"
-	}
+	w.tell(&l, b)
 	if top > 0 {
 		l.Limit, l.Ratio = top, l.StepsPerS/top
 	}
+	if bare > 0 {
+		l.Plain, l.PlainRatio = bare, l.StepsPerS/bare
+	}
 	return l, nil
+}
+
+// labelled calls fn under a label that profiles show.
+func labelled[T any](ctx context.Context, name string, b *bench, fn func(context.Context, *bench) (T, error)) (v T, err error) {
+	pprof.Do(ctx, pprof.Labels("workload", name), func(ctx context.Context) { v, err = fn(ctx, b) })
+	return v, err
+}
+
+// tell says in l what was measured, and where.
+func (w workload) tell(l *line, b *bench) {
+	p := b.pair.labelled()
+	if w.alone {
+		p.store = overGoChannel.store
+	}
+	l.Workload, l.N, l.Store, l.Transport = w.name, b.n, p.store, p.transport
 }

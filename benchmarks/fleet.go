@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	osexec "os/exec"
+	"sync"
+	"sync/atomic"
+)
+
+// chunk is how many runs a worker process is asked to start at once.
+const chunk = 100
+
+// fleet is worker processes on one place, and the runs that they are to start.
+type fleet struct {
+	assignment string
+	rec        *record
+	chunks     chan [2]int // runs from, to: not yet started
+	unstarted  atomic.Int64
+	started    chan struct{} // closed when all are
+	failed     chan error    // of a process that ended by itself
+
+	mu      sync.Mutex
+	workers []*worker // the oldest first
+	all     sync.WaitGroup
+}
+
+func newFleet(a assignment, rec *record) (*fleet, error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	n := len(rec.ended)
+	f := &fleet{
+		assignment: string(text), rec: rec, chunks: make(chan [2]int, (n+chunk-1)/chunk),
+		started: make(chan struct{}), failed: make(chan error, 1),
+	}
+	for i := 0; i < n; i += chunk {
+		f.chunks <- [2]int{i, min(n, i+chunk)}
+	}
+	f.unstarted.Store(int64(len(f.chunks)))
+	return f, nil
+}
+
+// worker is a process.
+type worker struct {
+	cmd    *osexec.Cmd
+	in     io.WriteCloser
+	ready  chan struct{}
+	told   chan struct{} // a chunk was started
+	gone   chan struct{} // closed when the process has ended and was heard out
+	killed atomic.Bool
+}
+
+// add starts a process, and returns once its handlers run.
+func (f *fleet) add(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	w := &worker{
+		cmd: osexec.Command(self), ready: make(chan struct{}),
+		told: make(chan struct{}, 1), gone: make(chan struct{}),
+	}
+	w.cmd.Env = append(os.Environ(), workerEnv+"="+f.assignment)
+	w.cmd.Stderr = os.Stderr
+	if w.in, err = w.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	out, err := w.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := w.cmd.Start(); err != nil {
+		return err
+	}
+	f.all.Go(func() { f.hear(w, out) })
+	select {
+	case <-w.ready:
+	case <-w.gone:
+		return errors.Join(errors.New("a worker process ended at its start"), f.failure())
+	case <-ctx.Done():
+		w.kill()
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	f.workers = append(f.workers, w)
+	f.mu.Unlock()
+	f.all.Go(func() { f.feed(ctx, w) })
+	return nil
+}
+
+// hear reads what a process tells, until it has ended.
+func (f *fleet) hear(w *worker, out io.Reader) {
+	defer close(w.gone)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		f.heard(w, lines.Text()+"\n")
+	}
+	if err := w.cmd.Wait(); err != nil && !w.killed.Load() {
+		f.fail(fmt.Errorf("a worker process ended: %w", err))
+	}
+}
+
+func (f *fleet) heard(w *worker, text string) {
+	var run, step int
+	var reason string
+	switch {
+	case scanned(text, enteredLine, &run, &step):
+		f.rec.enter(run, step)
+	case text == readyLine:
+		close(w.ready)
+	case scanned(text, startedLine, &run, &step):
+		w.told <- struct{}{}
+	case scanned(text, failedLine, &reason):
+		f.fail(errors.New(reason))
+	}
+}
+
+func scanned(text, format string, into ...any) bool {
+	n, err := fmt.Sscanf(text, format, into...)
+	return err == nil && n == len(into)
+}
+
+func (f *fleet) fail(err error) {
+	select {
+	case f.failed <- err:
+	default: // the first one tells
+	}
+}
+
+func (f *fleet) failure() error {
+	select {
+	case err := <-f.failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// feed hands a process one chunk after the other. What a process that dies has
+// not told to be started, another one starts: a run's id makes it one.
+func (f *fleet) feed(ctx context.Context, w *worker) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.gone:
+			return
+		case <-f.started:
+			return
+		case c := <-f.chunks:
+			if !w.start(f.rec.name, c) {
+				f.chunks <- c
+				return
+			}
+			if f.unstarted.Add(-1) == 0 {
+				close(f.started)
+			}
+		}
+	}
+}
+
+// start has the process start a chunk, and reports whether it did.
+func (w *worker) start(name string, c [2]int) bool {
+	if _, err := fmt.Fprintf(w.in, startLine, name, c[0], c[1]); err != nil {
+		<-w.gone
+		return false
+	}
+	select {
+	case <-w.told:
+		return true
+	case <-w.gone:
+		return false
+	}
+}
+
+// kill kills the process, and returns once it is gone.
+func (w *worker) kill() {
+	w.killed.Store(true)
+	_ = w.cmd.Process.Kill() // fails only when it has ended
+	<-w.gone
+}
+
+// killOldest kills the process that was started first.
+func (f *fleet) killOldest() {
+	f.mu.Lock()
+	w := f.workers[0]
+	f.workers = f.workers[1:]
+	f.mu.Unlock()
+	w.kill()
+}
+
+// wait blocks until all runs were started and each of their steps entered, or
+// a process has failed.
+func (f *fleet) wait(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel(nil)
+	watch.Go(func() {
+		select {
+		case err := <-f.failed:
+			cancel(err)
+		case <-ctx.Done():
+		}
+	})
+	if err := f.rec.wait(ctx); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// stop ends the processes by closing their input, and waits for them.
+func (f *fleet) stop() error {
+	f.mu.Lock()
+	for _, w := range f.workers {
+		_ = w.in.Close()
+	}
+	f.workers = nil
+	f.mu.Unlock()
+	f.all.Wait()
+	return f.failure()
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/millrace-go/millrace/router"
+	"github.com/millrace-go/millrace/saga"
+	"github.com/millrace-go/millrace/store"
+)
+
+// workerEnv makes the command a worker process: its value is an assignment.
+const workerEnv = "BENCHMARKS_WORKER"
+
+// assignment is what a worker process works on.
+type assignment struct {
+	Store     string        `json:"store"`
+	Transport string        `json:"transport"`
+	Service   string        `json:"service"`
+	Workload  string        `json:"workload"`
+	Clients   int           `json:"clients"`
+	Lease     time.Duration `json:"lease"`
+}
+
+// What a worker process is told, and tells, a line each:
+//
+//	start ID FROM TO    starts the runs ID0, ID1 ... of these numbers
+//	ready               its handlers run
+//	started FROM TO     the runs are in the store
+//	entered RUN STEP    a handler was entered
+//	failed TEXT         why it ends
+const (
+	startLine   = "start %s %d %d\n"
+	readyLine   = "ready\n"
+	startedLine = "started %d %d\n"
+	enteredLine = "entered %d %d\n"
+	failedLine  = "failed %q\n"
+)
+
+// work is a worker process. It runs handlers until its input ends.
+func work(ctx context.Context, text string, in io.Reader, out io.Writer) error {
+	tell := &teller{out: out}
+	err := workOn(ctx, text, in, tell)
+	if err != nil {
+		tell.line(failedLine, err.Error())
+	}
+	return err
+}
+
+func workOn(ctx context.Context, text string, in io.Reader, tell *teller) error {
+	var a assignment
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		return err
+	}
+	found, err := choose(killable(), a.Workload)
+	if err != nil {
+		return err
+	}
+	p := &place{store: a.Store, transport: a.Transport, service: a.Service}
+	c := p.config()
+	c.Lease = a.Lease
+	r, err := router.New(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	first := found[0].bind(r, a.Service, func(run, step int) { tell.line(enteredLine, run, step) })
+	return r.RunWhile(ctx, func(ctx context.Context) error {
+		tell.line(readyLine)
+		return obey(ctx, r, first, a.Clients, in, tell)
+	})
+}
+
+// obey starts the runs that the input asks for.
+func obey(ctx context.Context, h saga.Host, first saga.Task[payload], clients int, in io.Reader, tell *teller) error {
+	for orders := bufio.NewScanner(in); orders.Scan(); {
+		var id string
+		var from, to int
+		if _, err := fmt.Sscanf(orders.Text()+"\n", startLine, &id, &from, &to); err != nil {
+			return fmt.Errorf("order %q: %w", orders.Text(), err)
+		}
+		err := share(ctx, clients, to-from, func(ctx context.Context, i int) error {
+			return startUntilStored(ctx, h, first, id, from+i)
+		})
+		if err != nil {
+			return err
+		}
+		tell.line(startedLine, from, to)
+	}
+	return nil
+}
+
+// startUntilStored starts a run. A store that is away is asked again, for some
+// time: the run's id makes it one.
+func startUntilStored(ctx context.Context, h saga.Host, first saga.Task[payload], id string, run int) error {
+	begun := time.Now()
+	for {
+		_, err := saga.Start(ctx, h, first, newPayload(run, 0), saga.ID(runID(id, run)))
+		away := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
+		if !away || time.Since(begun) > patience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// teller writes lines, each at once: what was told is known when the process
+// is killed. It is safe for concurrent use.
+type teller struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (t *teller) line(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, _ = io.WriteString(t.out, text) // who listened is gone: the input ends as well
+}
