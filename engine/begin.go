@@ -316,7 +316,10 @@ func (e *Engine) CommitTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (s
 		out.Source.Retention = e.cfg.InboxRetention
 	}
 	env := e.env()
-	env.Worker, env.Room = 0, nil // whether tx commits is not known here: nothing is born held
+	env.Worker, env.Room = 0, nil // whether tx commits is not known here: nothing is born held,
+	if env.Broker != nil {
+		env.Broker.Room, env.Broker.Others = nil, 0 // or published
+	}
 	f := e.fold([]*step.Outcome{out}, env)
 	if err := db.CommitTx(ctx, tx, f.keys, f.decide); err != nil {
 		return step.Verdict{}, fmt.Errorf("commit in a transaction: %w", err)

@@ -285,6 +285,9 @@ func (e *Engine) fold(outs []*step.Outcome, env step.Env) *folding {
 		if len(mine) < len(outs) && f.res != nil {
 			f.res.Verdicts = withLapsed(f.res.Verdicts, outs, env.Worker)
 		}
+		if f.res != nil && len(f.res.Published) > 0 {
+			changes.Publish = e.cfg.Relay.InCommit(f.res.Published)
+		}
 		return changes
 	}
 	return f
@@ -343,6 +346,8 @@ func (e *Engine) env() step.Env {
 	return step.Env{
 		Worker: e.worker.Load(), Host: e.me.Host, PID: e.me.PID, Room: e.queues.room(true), Keep: e.cfg.Hold / 2, Limits: e.cfg.Limits,
 		ScopeRetention: store.Instant(e.cfg.ScopeRetention.Microseconds()),
+		Retention:      store.Instant(e.cfg.InboxRetention.Microseconds()),
+		Broker:         e.broker(),
 	}
 }
 
@@ -352,6 +357,9 @@ func (e *Engine) deliver(res *step.Result) {
 	e.queues.dropRuns(res.Stopped)
 	e.waiters.tell(res.Ended)
 	e.noteFree(res.Free)
+	if e.cfg.Relay != nil {
+		e.publish(res)
+	}
 }
 
 // verbOf says how a message is carried out: by a handler, or by the engine.

@@ -34,6 +34,10 @@ type Config struct {
 	// exclusive key. Nil: none is.
 	Keyed func(*store.Message) (step.Keying, error)
 
+	Relay     Relay         // carries messages to tasks through a broker; nil: none does
+	Local     bool          // what this worker can run at once does not travel through the broker
+	Republish time.Duration // when what nobody claimed is published again, at first; default 5 s
+
 	Clock clockwork.Clock // for timers; default the machine's
 	Log   *slog.Logger    // default slog.Default()
 }
@@ -48,6 +52,7 @@ func (c Config) withDefaults() Config {
 	set(&c.ScopeRetention, 7*24*time.Hour)
 	set(&c.InboxRetention, 7*24*time.Hour)
 	set(&c.Drain, 30*time.Second)
+	set(&c.Republish, 5*time.Second)
 	c.Limits = c.Limits.WithDefaults()
 	if c.Clock == nil {
 		c.Clock = clockwork.NewRealClock()
@@ -82,6 +87,10 @@ type Engine struct {
 	grab    *signal // something may be there to grab
 	lost    *signal // an answer of the store was lost: compare
 	health  health
+	name    atomic.Pointer[string] // of the store, once a worker was registered
+	known   atomic.Pointer[map[string]bool]
+
+	relaying atomic.Bool // the relay runs
 
 	mu      sync.Mutex
 	running bool
@@ -103,6 +112,7 @@ func New(cfg Config) (*Engine, error) {
 	e.queues.host(store.Internal, 1<<30)
 	e.commits = newCommitter(e)
 	e.health.log = cfg.Log
+	e.known.Store(&map[string]bool{})
 	return e, nil
 }
 
@@ -110,6 +120,15 @@ func New(cfg Config) (*Engine, error) {
 // them at once; hosting it again adds to that. Somebody must call Next for it.
 func (e *Engine) Host(topic string, concurrency int) {
 	e.queues.host(topic, concurrency)
+	e.Know(topic)
+	e.grab.raise()
+}
+
+// HostAway makes this worker take the messages of a topic in order to publish
+// them: few at once, and none is born held for it.
+func (e *Engine) HostAway(topic string) {
+	e.queues.hostAway(topic)
+	e.Know(topic)
 	e.grab.raise()
 }
 
@@ -121,6 +140,20 @@ func (e *Engine) Unhost(topic string, concurrency int) {
 		outs = append(outs, &step.Outcome{Verb: step.Yield, Message: it.m})
 	}
 	e.commits.all(context.Background(), outs)
+}
+
+// StoreName returns the name that the store was given when it was made, once
+// Run has registered a worker.
+func (e *Engine) StoreName() string {
+	if name := e.name.Load(); name != nil {
+		return *name
+	}
+	return ""
+}
+
+// Find lists rows of the store.
+func (e *Engine) Find(ctx context.Context, q store.Query) (store.Found, error) {
+	return e.store.Find(ctx, q)
 }
 
 // Store returns the store that the engine was made with.
@@ -166,11 +199,16 @@ func (e *Engine) Run(ctx context.Context) error {
 	var internals sync.WaitGroup
 	internals.Go(func() { e.internalLoop(inner) })
 
+	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRelay()
+	all.Go(func() { e.relay(relaying, ctx) })
+
 	<-ctx.Done()
 	e.queues.close()
 	e.awaitHandlers()
 	stopInner()
 	internals.Wait()
+	stopRelay()
 	stop()
 	all.Wait()
 	e.signOff(context.WithoutCancel(ctx))

@@ -85,32 +85,50 @@ func sleep(ctx context.Context, clock clockwork.Clock, d time.Duration, s *signa
 
 // grabOnce takes what there is room for and says how long to wait for more.
 func (e *Engine) grabOnce(ctx context.Context) (time.Duration, error) {
-	room := e.queues.room(false)
-	if len(room) == 0 {
-		return e.cfg.Poll, nil
+	var all after
+	for _, room := range []map[string]int{e.queues.room(false), e.queues.roomAway()} {
+		got, err := e.grabFor(ctx, room)
+		if errors.Is(err, store.ErrLeaseLost) {
+			return e.cfg.Poll, nil // the heartbeat sees to it
+		}
+		if err != nil {
+			return 0, err
+		}
+		all.add(got)
 	}
+	return e.untilNext(all), nil
+}
+
+// grabFor takes messages of some topics.
+func (e *Engine) grabFor(ctx context.Context, room map[string]int) (got store.Grabbed, err error) {
 	g := store.Grab{Worker: e.worker.Load(), Limit: grabLimit, Bytes: e.cfg.HoldBytes / 4}
 	for topic, n := range room {
 		g.Topics = append(g.Topics, topic)
 		g.Limit = min(g.Limit, n)
 	}
-	if g.Worker == 0 {
-		return e.cfg.Poll, nil
+	if g.Worker == 0 || len(room) == 0 {
+		return got, nil
 	}
 	defer e.flights.begin()()
-	got, err := e.store.Grab(ctx, g)
+	got, err = e.store.Grab(ctx, g)
 	if ctx.Err() != nil {
 		e.lost.raise()
-		return 0, ctx.Err()
+		return got, ctx.Err()
 	}
 	if errors.Is(err, store.ErrLeaseLost) {
-		return e.cfg.Poll, nil // the heartbeat sees to it
+		return got, err
 	}
 	e.health.note(err)
 	if err != nil {
 		e.lost.raise()
-		return 0, err
+		return got, err
 	}
+	e.takeIn(got)
+	return got, nil
+}
+
+// takeIn queues what was grabbed.
+func (e *Engine) takeIn(got store.Grabbed) {
 	e.heard(got.Now)
 	for _, seq := range got.Damaged {
 		e.log.Error("millrace: a stored message does not decode; it is left alone", "seq", seq)
@@ -121,23 +139,37 @@ func (e *Engine) grabOnce(ctx context.Context) (time.Duration, error) {
 		}
 		return verbOf(m)
 	})
-	return e.untilNext(got), nil
 }
 
-func (e *Engine) untilNext(got store.Grabbed) time.Duration {
+// after is what the grabber knows about the next look.
+type after struct {
+	now, next store.Instant
+	more      bool
+}
+
+// add takes in what a grab has told.
+func (a *after) add(got store.Grabbed) {
+	a.now = max(a.now, got.Now)
+	a.more = a.more || got.More && len(got.Messages) > 0
+	if got.Next != 0 && (a.next == 0 || got.Next < a.next) {
+		a.next = got.Next
+	}
+}
+
+func (e *Engine) untilNext(a after) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.nextDue = got.Next
+	e.nextDue = a.next
 	wait := e.cfg.Poll
 	if e.nudges > 0 {
 		e.nudges--
 		wait = min(wait, (4*time.Millisecond)<<(8-e.nudges)/2)
 	}
-	if got.More && len(got.Messages) > 0 {
+	if a.more {
 		return 0
 	}
-	if got.Next != 0 {
-		wait = min(wait, max(got.Next.Sub(got.Now), time.Millisecond))
+	if a.next != 0 {
+		wait = min(wait, max(a.next.Sub(a.now), time.Millisecond))
 	}
 	return wait
 }

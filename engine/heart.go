@@ -18,6 +18,7 @@ func (e *Engine) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.name.Store(&b.Store)
 	e.worker.Store(b.Key)
 	e.heard(b.Now)
 	return nil

@@ -49,6 +49,9 @@ type queue struct {
 	bytes   int
 	ready   *signal
 	starved bool // the grabber found no room
+	away    bool // for the relay: few are held, and none is born so
+	blocked bool // a claim waits for room
+	space   *signal
 	hosts   int  // how many have asked to host the topic
 	limit   int  // most messages that run at once
 	running int
@@ -65,16 +68,64 @@ func newQueues(hold, holdBytes int, worker func() int64, hungry, stray func()) *
 func (q *queues) host(topic string, limit int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t := q.topics[topic]
-	if t == nil {
-		t = &queue{ready: newSignal()}
-		q.topics[topic] = t
-	}
+	t := q.open(topic)
+	t.away = false
 	t.hosts++
 	t.limit += limit
 	if len(t.items) > 0 {
 		t.ready.raise()
 	}
+}
+
+func (q *queues) open(topic string) *queue {
+	t := q.topics[topic]
+	if t == nil {
+		t = &queue{ready: newSignal(), space: newSignal()}
+		q.topics[topic] = t
+	}
+	return t
+}
+
+// awayHold is how many messages wait in memory to be published.
+const awayHold = 64
+
+// hostAway takes in a topic of the relay's, unless handlers host it.
+func (q *queues) hostAway(topic string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.topics[topic] != nil {
+		return
+	}
+	t := q.open(topic)
+	t.away, t.hosts, t.limit = true, 1, awayHold
+}
+
+// awaitRoom blocks until a topic has room for a claim.
+func (q *queues) awaitRoom(ctx context.Context, topic string) error {
+	for {
+		t, ok := q.roomy(topic)
+		if t == nil {
+			return fmt.Errorf("engine: topic %q is not hosted", topic)
+		}
+		if ok {
+			return ctx.Err()
+		}
+		select {
+		case <-t.space.raised():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (q *queues) roomy(topic string) (t *queue, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t = q.topics[topic]; t == nil {
+		return nil, false
+	}
+	t.blocked = len(t.items) >= q.hold || t.bytes >= q.holdBytes
+	return t, !t.blocked
 }
 
 // unhost takes back one host, and returns what nobody here hosts any more.
@@ -109,6 +160,9 @@ func (q *queues) room(born bool) map[string]int {
 	}
 	room := make(map[string]int, len(q.topics))
 	for name, t := range q.topics {
+		if t.away {
+			continue
+		}
 		n := q.hold - len(t.items)
 		if born {
 			n -= q.hold / 4
@@ -119,6 +173,28 @@ func (q *queues) room(born bool) map[string]int {
 		if n > 0 {
 			room[name] = n
 		} else if !born {
+			t.starved = true
+		}
+	}
+	return room
+}
+
+// roomAway says for how many messages of each of the relay's topics there is
+// room.
+func (q *queues) roomAway() map[string]int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var room map[string]int
+	for name, t := range q.topics {
+		if !t.away || q.closed {
+			continue
+		}
+		if room == nil {
+			room = map[string]int{}
+		}
+		if n := awayHold - len(t.items); n > 0 {
+			room[name] = n
+		} else {
 			t.starved = true
 		}
 	}
@@ -218,9 +294,16 @@ func (q *queues) tryNext(t *queue, topic string, most int) []item {
 
 // feed asks for more once a queue that was short of room is half empty.
 func (q *queues) feed(t *queue) {
-	if t.starved && len(t.items) <= q.hold/2 {
+	if len(t.items) > q.hold/2 {
+		return
+	}
+	if t.starved {
 		t.starved = false
 		q.hungry()
+	}
+	if t.blocked {
+		t.blocked = false
+		t.space.raise()
 	}
 }
 

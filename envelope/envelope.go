@@ -24,6 +24,9 @@ const (
 	Run           = "millrace_run"     // id of the run
 	Attempt       = "millrace_attempt" // number of this attempt, from 1
 	ID            = "millrace_id"      // id of a message from outside, as its producer gave it
+	Store         = "millrace_store"   // name of the store that the message is a row of
+	Seq           = "millrace_seq"     // number of that row
+	Joined        = "millrace_joined"  // the payload is what a join hands over
 	ReplyTo       = "reply_to"         // topic that a reply goes to
 	CorrelationID = "correlation_id"   // copied into the reply
 )

@@ -30,6 +30,18 @@ type Config struct {
 	// Transport is the URL of the broker. Default: none; messages travel
 	// through the store.
 	Transport string `koanf:"transport"`
+	// Handover says where messages to tasks go that this process could run at
+	// once: "broker" sends them through the broker, so that load spreads and
+	// others see them; "local" runs them here as far as there is room. Default
+	// broker; without a broker it does not matter.
+	Handover string `koanf:"handover"`
+	// Window is how many messages of a service may be in the broker at once;
+	// the rest waits in the store. Default 4096.
+	Window int `koanf:"window"`
+	// Republish is after what time a message that went to the broker, and that
+	// nobody took, is run from the store, or goes again. It doubles with each
+	// time. Default 5s.
+	Republish time.Duration `koanf:"republish"`
 	// Migrate brings the store's schema up to date at opening. Default true;
 	// false refuses a store whose schema does not fit, as where migrations
 	// are run by hand.
@@ -51,8 +63,8 @@ type Config struct {
 	Poll time.Duration `koanf:"poll"`
 	// Drain is how long stopping waits for handlers. Default 30s.
 	Drain time.Duration `koanf:"drain"`
-	// Wait is how long opening waits for a store that is not there yet.
-	// Default: it does not.
+	// Wait is how long opening waits for a store, or a broker, that is not there
+	// yet. Default: it does not.
 	Wait time.Duration `koanf:"wait"`
 	// PayloadLimit is the most bytes of a payload. Default 1 MiB.
 	PayloadLimit int `koanf:"payload_limit"`
@@ -73,11 +85,18 @@ type Config struct {
 	Codec saga.Codec `koanf:"-"`
 	// Opened is a store to use instead of opening Store. Its owner closes it.
 	Opened store.Store `koanf:"-"`
-	// Clock is for tests: of timers, and of embedded stores.
+	// Clock is for tests: of timers, and of the store. Default: the machine's,
+	// and the store's own.
 	Clock clockwork.Clock `koanf:"-"`
 	// Log takes what there is to say. Default slog.Default().
 	Log *slog.Logger `koanf:"-"`
 }
+
+// Values of Config.Handover.
+const (
+	HandoverBroker = "broker"
+	HandoverLocal  = "local"
+)
 
 // DefaultStore is the store of the zero Config.
 const DefaultStore = "sqlite:millrace.db"
@@ -208,14 +227,17 @@ func (c *Config) check() error {
 	if c.Concurrency == 0 {
 		c.Concurrency = 256
 	}
+	if c.Handover == "" {
+		c.Handover = HandoverBroker
+	}
+	if c.Handover != HandoverBroker && c.Handover != HandoverLocal {
+		return fmt.Errorf("config: handover is %q; it must be %s or %s", c.Handover, HandoverBroker, HandoverLocal)
+	}
 	if c.Codec == nil {
 		c.Codec = saga.JSON{}
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
-	}
-	if c.Clock == nil {
-		c.Clock = clockwork.NewRealClock()
 	}
 	return c.checkSigns()
 }
@@ -230,7 +252,8 @@ func (c *Config) checkSigns() error {
 		{"unknown_for", c.UnknownFor < 0, c.UnknownFor}, {"lease", c.Lease < 0, c.Lease}, {"poll", c.Poll < 0, c.Poll},
 		{"drain", c.Drain < 0, c.Drain}, {"wait", c.Wait < 0, c.Wait}, {"payload_limit", c.PayloadLimit < 0, c.PayloadLimit},
 		{"hold", c.Hold < 0, c.Hold}, {"scope_retention", c.ScopeRetention < 0, c.ScopeRetention},
-		{"inbox_retention", c.InboxRetention < 0, c.InboxRetention},
+		{"inbox_retention", c.InboxRetention < 0, c.InboxRetention}, {"window", c.Window < 0, c.Window},
+		{"republish", c.Republish < 0, c.Republish},
 	} {
 		if f.negative {
 			return fmt.Errorf("config: %s is %v; it must not be negative", f.key, f.value)
@@ -240,5 +263,9 @@ func (c *Config) checkSigns() error {
 }
 
 func (c *Config) storeOptions() store.Options {
-	return store.Options{Now: c.Clock.Now, NoMigrate: c.Migrate != nil && !*c.Migrate}
+	o := store.Options{NoMigrate: c.Migrate != nil && !*c.Migrate}
+	if c.Clock != nil { // else the store's own, which may be its server's
+		o.Now = c.Clock.Now
+	}
+	return o
 }

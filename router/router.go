@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/millrace-go/millrace/engine"
 	"github.com/millrace-go/millrace/middleware"
+	"github.com/millrace-go/millrace/relay"
 	"github.com/millrace-go/millrace/saga"
 	"github.com/millrace-go/millrace/step"
 	"github.com/millrace-go/millrace/store"
@@ -30,7 +32,8 @@ type Router struct {
 	store  store.Store
 	broker transports.Transport
 	engine *engine.Engine
-	own    bool // the store was opened here
+	relay  *relay.Relay // nil without a broker
+	own    bool         // the store was opened here
 
 	mu       sync.Mutex
 	tasks    map[string]saga.Binding
@@ -59,37 +62,92 @@ func New(ctx context.Context, cfg Config) (*Router, error) {
 	}
 	r := &Router{cfg: cfg, tasks: map[string]saga.Binding{}, services: map[string]bool{}, running: make(chan struct{})}
 	var err error
-	if cfg.Transport != "" { // first: opening the store may make and migrate it
-		if r.broker, err = transports.Open(ctx, cfg.Transport); err != nil {
-			return nil, err
-		}
+	if err = r.openBroker(ctx); err != nil { // first: opening the store may make and migrate it
+		return nil, err
 	}
 	if err = r.openStore(ctx); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	r.engine, err = engine.New(engine.Config{
-		Store: r.store, Lease: cfg.Lease, Poll: cfg.Poll, Drain: cfg.Drain, Hold: cfg.Hold,
-		ScopeRetention: cfg.ScopeRetention, InboxRetention: cfg.InboxRetention,
-		Limits: step.Limits{Payload: cfg.PayloadLimit}, Keyed: r.keying, Clock: cfg.Clock, Log: cfg.Log,
-	})
-	if err != nil {
+	if err = r.build(ctx); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
-// openStore opens the store, waiting for it as long as Config.Wait allows.
+// build puts the engine between store and broker.
+func (r *Router) build(ctx context.Context) (err error) {
+	cfg := engine.Config{
+		Store: r.store, Lease: r.cfg.Lease, Poll: r.cfg.Poll, Drain: r.cfg.Drain, Hold: r.cfg.Hold,
+		ScopeRetention: r.cfg.ScopeRetention, InboxRetention: r.cfg.InboxRetention,
+		Limits: step.Limits{Payload: r.cfg.PayloadLimit}, Keyed: r.keying, Clock: r.cfg.Clock, Log: r.cfg.Log,
+		Republish: r.cfg.Republish, Local: r.cfg.Handover == HandoverLocal,
+	}
+	if r.broker != nil {
+		if r.relay, err = r.newRelay(ctx); err != nil {
+			return err
+		}
+		cfg.Relay = r.relay
+	}
+	r.engine, err = engine.New(cfg)
+	return err
+}
+
+// newRelay joins store and broker.
+func (r *Router) newRelay(ctx context.Context) (*relay.Relay, error) {
+	inCommit := false
+	if a, ok := r.broker.(transports.Attacher); ok {
+		var err error
+		if inCommit, err = a.Attach(ctx, r.store); err != nil {
+			return nil, fmt.Errorf("transport %s: %w", redacted(r.cfg.Transport), err)
+		}
+	}
+	return relay.New(relay.Config{
+		Transport: r.broker, InCommit: inCommit, Window: r.cfg.Window, Concurrency: r.cfg.Concurrency, Log: r.cfg.Log,
+	})
+}
+
+// redacted returns a URL without its password.
+func redacted(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "of that URL"
+	}
+	return u.Redacted()
+}
+
+// openBroker opens the broker, if there is one.
+func (r *Router) openBroker(ctx context.Context) (err error) {
+	if r.cfg.Transport == "" {
+		return nil
+	}
+	return r.await(ctx, func() error {
+		r.broker, err = transports.Open(ctx, r.cfg.Transport)
+		return err
+	})
+}
+
+// openStore opens the store.
 func (r *Router) openStore(ctx context.Context) (err error) {
 	if r.store = r.cfg.Opened; r.store != nil {
 		return nil
 	}
 	r.own = true
+	return r.await(ctx, func() error {
+		r.store, err = store.Open(ctx, r.cfg.Store, r.cfg.storeOptions())
+		return err
+	})
+}
+
+// await tries to open something that may not be there yet, as long as
+// Config.Wait allows.
+func (r *Router) await(ctx context.Context, open func() error) (err error) {
 	deadline := time.Now().Add(r.cfg.Wait)
 	for {
-		if r.store, err = store.Open(ctx, r.cfg.Store, r.cfg.storeOptions()); err == nil {
+		if err = open(); err == nil {
 			return nil
 		}
-		if !errors.Is(err, store.ErrUnavailable) || time.Now().After(deadline) {
+		away := errors.Is(err, store.ErrUnavailable) || errors.Is(err, transports.ErrUnavailable)
+		if !away || time.Now().After(deadline) {
 			return err
 		}
 		select {
@@ -250,6 +308,9 @@ func (r *Router) compose() (*message.Router, error) {
 		if err := r.addPlain(wm, sub, p); err != nil {
 			return nil, fmt.Errorf("handler %s: %w", p.name, err)
 		}
+	}
+	if r.relay != nil {
+		r.relay.Serve(r.engine, slices.Sorted(maps.Keys(r.services))...)
 	}
 	if len(r.services)+len(r.plain) == 0 {
 		return nil, errors.New("no handler is bound; nothing to run")

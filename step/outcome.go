@@ -93,6 +93,7 @@ type Source struct {
 	Retention time.Duration // how long ID is remembered
 	Held      bool          // the inserter runs the messages itself
 	Home      *Home         // the one message belongs to another store
+	Here      bool          // the messages came through the broker, and don't go back to it
 }
 
 // Home says what a message is in the store that it belongs to. There its

@@ -21,7 +21,7 @@ func (v *view) isLocal() bool { return v.env.Broker == nil || v.env.Broker.Local
 // that was not tried yet, while its topic's window has room.
 func (v *view) toBroker(m *store.Message) bool {
 	b := v.env.Broker
-	if b == nil || m.Kind != store.Task || m.Task == "" || m.Home != "" || m.Tries > 0 || !v.takeWindow(m.Topic) {
+	if b == nil || v.here || m.Kind != store.Task || m.Task == "" || m.Home != "" || m.Tries > 0 || !v.takeWindow(m.Topic) {
 		return false
 	}
 	m.Published = 1

@@ -61,6 +61,8 @@ func (v *view) insert(o *Outcome) Verdict {
 	v.putUntil(key.Kind, key.Owner, key.Name, &InboxRow{}, v.now().Add(src.Retention))
 	base := join(prefix(v.now()), "insert", src.Consumer+"\x00"+src.ID, 0)
 	verdict := Verdict{Code: Applied}
+	v.here = src.Here || src.Home != nil
+	defer func() { v.here = false }()
 	for i := range o.Sends {
 		id := base
 		if len(o.Sends) > 1 {

@@ -87,9 +87,17 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // ErrUnknownTask says that no handler is bound to the message's task.
 var ErrUnknownTask = errors.New("no handler for this task")
 
+// AwayError is the failure of a step on another store.
+type AwayError struct{ Failure Failure }
+
+func (e *AwayError) Error() string { return e.Failure.Text }
+
 // FailureOf describes err for the attempts of a message.
 func FailureOf(err error) *Failure {
 	f := &Failure{Text: err.Error()}
+	if a := (*AwayError)(nil); errors.As(err, &a) {
+		f.Stack = a.Failure.Stack
+	}
 	if p := (*PanicError)(nil); errors.As(err, &p) {
 		f.Stack = p.Stack
 	}

@@ -16,6 +16,7 @@ type view struct {
 	room  map[string]int
 	spare int            // of room, while an outcome is folded that is no step's
 	give  map[string]int // by topic: how many messages the broker may still be given
+	here  bool           // what is brought forth now does not go to the broker
 	next  int64          // next free number
 	need  store.Keys
 

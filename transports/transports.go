@@ -14,6 +14,7 @@ package transports
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -22,6 +23,9 @@ import (
 	"github.com/millrace-go/millrace/internal/linked"
 	"github.com/millrace-go/millrace/store"
 )
+
+// ErrUnavailable says that a broker can't be reached now.
+var ErrUnavailable = errors.New("broker is unavailable")
 
 // Transport is a connection to a broker. It is safe for concurrent use, and so
 // is what it returns.
@@ -102,7 +106,8 @@ func Register(scheme string, o Opener) { brokers.Add(scheme, o) }
 // Schemes lists the URL schemes of the linked transports, sorted.
 func Schemes() []string { return brokers.Schemes() }
 
-// Open opens the transport that rawURL names. The caller closes it.
+// Open opens the transport that rawURL names. The caller closes it. The error
+// wraps ErrUnavailable when the broker can't be reached.
 func Open(ctx context.Context, rawURL string) (Transport, error) {
 	open, u, err := brokers.Find(rawURL)
 	if err != nil {

@@ -27,22 +27,26 @@ var quick = step.Policy{Delays: []time.Duration{time.Millisecond}, Attempts: 3}
 // fixture is what one check works with. Its methods fail the test on errors.
 type fixture struct {
 	*testing.T
-	pair    Pair
-	url     string
-	ctx     context.Context
-	clock   *clockwork.FakeClock // nil: the machine's
-	store   store.Store          // a handle of the test's own
-	pulse   *pulse
-	wrap    func(store.Store) store.Store // around the next routers' stores
-	nodes   []*node
-	brokers []func() // how to end Watermill Routers on brokers of their own
-	ended   bool
-	loose   bool // messages may be held at the end: a node was cut off
+	pair   Pair
+	url    string
+	broker string // URL of the transport; "": native
+	ctx    context.Context
+	clock  *clockwork.FakeClock // nil: the machine's
+	store  store.Store          // a handle of the test's own
+	pulse  *pulse
+	wrap   func(store.Store) store.Store // around the next routers' stores
+	nodes  []*node
+	others []func() // how to end Watermill Routers on brokers of their own
+	ended  bool
+	loose  bool // messages may be held at the end: a node was cut off
 }
 
 func newFixture(t *testing.T, p Pair) *fixture {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	x := &fixture{T: t, pair: p, url: p.URL(t.TempDir()), ctx: ctx, pulse: newPulse()}
+	if p.Transport != nil {
+		x.broker = p.Transport(t.TempDir())
+	}
 	t.Cleanup(cancel)
 	t.Cleanup(x.end)
 	return x
@@ -56,7 +60,7 @@ func (x *fixture) end() {
 		return
 	}
 	x.ended = true
-	for _, stop := range x.brokers {
+	for _, stop := range x.others {
 		stop()
 	}
 	if x.Failed() && x.store != nil {
@@ -168,7 +172,7 @@ func (x *fixture) node(change func(*router.Config)) *node {
 	n.gauge = &gauge{pulse: x.pulse}
 	tapped := &tap{opened, n.gauge}
 	cfg := router.Config{
-		Store: x.url, Transport: x.pair.Transport, Opened: tapped, Poll: 20 * time.Millisecond, Drain: 10 * time.Second,
+		Store: x.url, Transport: x.broker, Republish: 200 * time.Millisecond, Opened: tapped, Poll: 20 * time.Millisecond, Drain: 10 * time.Second,
 		Policy: quick, Log: slog.New(slog.NewTextHandler(x.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if s, ok := opened.(store.SQL); ok {

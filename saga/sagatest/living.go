@@ -95,7 +95,7 @@ func program(ctx context.Context, cfg router.Config) (sum int, err error) {
 
 // L2
 func byConfiguration(x *fixture) {
-	sum, err := program(x.ctx, router.Config{Store: x.url, Transport: x.pair.Transport})
+	sum, err := program(x.ctx, router.Config{Store: x.url, Transport: x.broker})
 	require.NoError(x, err)
 	require.Equal(x, 285, sum)
 }

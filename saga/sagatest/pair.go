@@ -4,12 +4,15 @@ import "testing"
 
 // Pair is a store and a transport that the suite runs on.
 type Pair struct {
-	Store     string // name of the store, such as "sqlite"
-	Transport string // URL of the broker; empty: the native transport
+	Store string // name of the store, such as "sqlite"
 
 	// URL returns the URL of a database in an empty folder of its own. Each
 	// handle that is opened by it is on the same database.
 	URL func(dir string) string
+
+	// Transport returns the URL of a broker with empty topics, for the test
+	// whose folder it is given; nil: the native transport.
+	Transport func(dir string) string
 
 	SQL bool // the store has SQL (L5)
 }

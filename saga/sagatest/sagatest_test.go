@@ -9,6 +9,7 @@ import (
 	"github.com/millrace-go/millrace/saga/sagatest"
 	_ "github.com/millrace-go/millrace/store/memory"
 	_ "github.com/millrace-go/millrace/store/sqlite"
+	_ "github.com/millrace-go/millrace/transports/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,4 +25,10 @@ func TestSQLite(t *testing.T) {
 		Store: "sqlite", SQL: true,
 		URL: func(dir string) string { return "sqlite://" + dir + "/test.db" },
 	})
+}
+
+//semantics:stores memory
+func TestMemoryOverMemory(t *testing.T) {
+	named := func(dir string) string { return "memory:" + strings.ReplaceAll(dir, "/", "-") }
+	sagatest.Run(t, sagatest.Pair{Store: "memory", URL: named, Transport: named})
 }

@@ -1,0 +1,16 @@
+// Package relay carries messages between the store and a broker.
+//
+// The store is the truth, and the broker tells who is to look there. A commit
+// that brings forth messages to tasks stores them as published; then their
+// envelopes go to the broker (publish.go). Whoever gets an envelope claims its
+// messages in the store, and acknowledges it once it has them (intake.go): from
+// then on the store answers for them. A message whose envelope is lost is due
+// again after a while, and is then grabbed and run like any other, or published
+// again where nobody runs its topic (away.go). So the broker may lose and repeat
+// what it likes, and as much as it can take is given to it, and no more
+// (window.go): the rest waits in the store.
+//
+// A service may work on a store of its own. It gets whole envelopes, takes them
+// in as messages that belong elsewhere, and its outcomes come home through the
+// broker, where they take effect (home.go).
+package relay

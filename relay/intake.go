@@ -1,0 +1,104 @@
+package relay
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/millrace-go/millrace/envelope"
+	"github.com/millrace-go/millrace/step"
+)
+
+// intakeBatch is how many deliveries are claimed at once.
+const intakeBatch = 64
+
+// claimers is how many claims of a topic are under way at once.
+const claimers = 2
+
+// intake takes in what comes for the handlers of a topic: it claims what is in
+// this store already, and inserts what is not. Deliveries that wait are taken
+// together.
+func (r *Relay) intake(ctx context.Context, topic string, in <-chan *message.Message) {
+	var under sync.WaitGroup
+	defer under.Wait()
+	slots := make(chan struct{}, claimers)
+	for msg := range in {
+		claims, seqs := r.sort(ctx, &under, topic, waiting(in, msg))
+		if len(seqs) == 0 {
+			continue
+		}
+		slots <- struct{}{}
+		under.Go(func() {
+			defer func() { <-slots }()
+			err := r.engine.Claim(ctx, topic, seqs)
+			r.windows.took(topic, len(seqs))
+			answer(err, claims...)
+		})
+	}
+}
+
+// waiting returns first and what waits behind it.
+func waiting(in <-chan *message.Message, first *message.Message) []*message.Message {
+	batch := append(make([]*message.Message, 0, intakeBatch), first)
+	for len(batch) < intakeBatch {
+		select {
+		case msg, ok := <-in:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, msg)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// sort returns the deliveries that stand for messages of this store, and the
+// numbers of these. The others are inserted, bounded by the subscription.
+func (r *Relay) sort(ctx context.Context, under *sync.WaitGroup, topic string, batch []*message.Message) (claims []*message.Message, seqs []int64) {
+	name := r.engine.StoreName()
+	for _, msg := range batch {
+		if own := envelope.Claims(name, msg); len(own) > 0 {
+			seqs, claims = append(seqs, own...), append(claims, msg)
+			continue
+		}
+		under.Go(func() { r.insert(ctx, topic, msg) })
+	}
+	return claims, seqs
+}
+
+// insert takes in a message that is not in this store: another store's, or a
+// foreign producer's.
+func (r *Relay) insert(ctx context.Context, topic string, msg *message.Message) {
+	out := &step.Outcome{Verb: step.Insert}
+	switch home, send, ok := envelope.FromHome(topic, msg); {
+	case ok:
+		out.Source, out.Sends = step.HomeSource(home), []step.Send{send}
+	case envelope.IsEnvelope(msg): // a slip of another store: service and store don't go together
+		r.log.Error("millrace: an envelope is for handlers on another store; all processes of a service must have the same store",
+			"topic", topic, "store", msg.Metadata[envelope.Store])
+		msg.Ack() // its own store sees to it
+		return
+	default:
+		out.Source = &step.Source{Consumer: topic, ID: envelope.SourceID(msg), Here: true}
+		out.Sends = []step.Send{envelope.Send(topic, msg)}
+	}
+	_, err := r.engine.Commit(ctx, out)
+	if err != nil && ctx.Err() == nil {
+		r.log.Warn("millrace: a message from the broker can't be taken in; it will come again", "topic", topic, "message", msg.UUID, "error", err)
+	}
+	answer(err, msg)
+}
+
+// answer acknowledges deliveries, or refuses them.
+func answer(err error, msgs ...*message.Message) {
+	for _, msg := range msgs {
+		if err != nil {
+			msg.Nack()
+		} else {
+			msg.Ack()
+		}
+	}
+}
