@@ -9,12 +9,17 @@ import (
 	"strconv"
 )
 
-// T is the part of a test that this package uses.
+// T is the part of testing.TB that this package uses, so that programs which
+// import it are not linked with the package testing.
 type T interface {
-	Helper()                           // as of a test
-	Cleanup(func())                    // as of a test
-	Fatalf(format string, args ...any) // as of a test
-	Skipf(format string, args ...any)  // as of a test
+	// Helper leaves the caller out of a failure's place.
+	Helper()
+	// Cleanup calls fn when the test has ended.
+	Cleanup(fn func())
+	// Fatalf fails the test, and does not return.
+	Fatalf(format string, args ...any)
+	// Skipf skips the test, and does not return.
+	Skipf(format string, args ...any)
 }
 
 // Private is a server that belongs to one test, which may end and start it at
@@ -39,7 +44,9 @@ func StartRedis(t T, settings ...string) *Private {
 	return startPrivate(t, redis(), settings)
 }
 
-// StartAMQP does the same with RabbitMQ, which takes some seconds.
+// StartAMQP does the same with RabbitMQ, which takes some seconds. A quorum
+// queue that was declared less than some seconds before a Kill has no leader
+// afterwards, for ever: whoever uses it blocks. That is RabbitMQ 3.10.
 func StartAMQP(t T, settings ...string) *Private {
 	t.Helper()
 	return startPrivate(t, rabbitmq(), settings)

@@ -68,7 +68,7 @@ func Folder() string {
 // one folder at the same time.
 type Services struct {
 	dir   string
-	ports map[string]int // of each kind; nil: the usual ones
+	kinds []kind
 }
 
 // Open returns the shared servers below a folder, and makes that if need be.
@@ -84,7 +84,7 @@ func Open(dir string) (*Services, error) {
 	if own, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(own.Uid) != os.Getuid() {
 		return nil, fmt.Errorf("%s belongs to somebody else", dir)
 	}
-	return &Services{dir: dir}, nil
+	return &Services{dir: dir, kinds: kinds()}, nil
 }
 
 // State is what is known of a shared server.
@@ -103,9 +103,9 @@ func (s *Services) Up(ctx context.Context) ([]State, error) {
 		return nil, err
 	}
 	defer unlock()
-	out, errs := make([]State, len(kinds())), make([]error, len(kinds()))
+	out, errs := make([]State, len(s.kinds)), make([]error, len(s.kinds))
 	var wait sync.WaitGroup
-	for i, k := range kinds() {
+	for i, k := range s.kinds {
 		wait.Go(func() { out[i], errs[i] = s.up(ctx, k) })
 	}
 	wait.Wait()
@@ -121,7 +121,7 @@ func (s *Services) up(ctx context.Context, k kind) (State, error) {
 	if ask1(ctx, k, server.URL()) == nil {
 		return state, nil
 	}
-	if err := server.end(ctx, server.stop); err != nil { // it runs and is not well
+	if err := server.kill(ctx); err != nil { // it may run and not be well
 		return state, err
 	}
 	if err := server.start(ctx); err != nil {
@@ -138,9 +138,9 @@ func (s *Services) Down(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	errs := make([]error, len(kinds()))
+	errs := make([]error, len(s.kinds))
 	var wait sync.WaitGroup
-	for i, k := range kinds() {
+	for i, k := range s.kinds {
 		wait.Go(func() {
 			server, err := s.known(k)
 			if err == nil {
@@ -156,17 +156,10 @@ func (s *Services) Down(ctx context.Context) error {
 // Check returns an error for each that does not answer.
 func (s *Services) Check(ctx context.Context) error {
 	var errs []error
-	for _, k := range kinds() {
-		errs = append(errs, ask1(ctx, k, k.url(s.portOf(k))))
+	for _, k := range s.kinds {
+		errs = append(errs, ask1(ctx, k, k.url(k.port)))
 	}
 	return errors.Join(errs...)
-}
-
-func (s *Services) portOf(k kind) int {
-	if port, ok := s.ports[k.name]; ok {
-		return port
-	}
-	return k.port
 }
 
 // lock keeps other processes out.
@@ -183,7 +176,7 @@ func (s *Services) lock() (unlock func(), err error) {
 
 // known returns a server with those processes that it noted and that still run.
 func (s *Services) known(k kind) (*Server, error) {
-	server := &Server{kind: k, dir: filepath.Join(s.dir, k.name), port: s.portOf(k), detached: true}
+	server := &Server{kind: k, dir: filepath.Join(s.dir, k.name), port: k.port, detached: true}
 	if err := os.MkdirAll(server.dir, 0o755); err != nil {
 		return nil, err
 	}
