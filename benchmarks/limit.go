@@ -13,6 +13,8 @@ import (
 var limits = map[string]func(ctx context.Context, b *bench) (float64, error){
 	"memory": plainLimit,
 	"sqlite": sqliteLimit,
+	"redis":  redisLimit,
+	"rediss": redisLimit,
 }
 
 const (

@@ -10,7 +10,9 @@ import (
 	"os/signal"
 
 	_ "github.com/millrace-go/millrace/store/memory"
+	_ "github.com/millrace-go/millrace/store/redis"
 	_ "github.com/millrace-go/millrace/store/sqlite"
+	_ "github.com/millrace-go/millrace/transports/amqp"
 	_ "github.com/millrace-go/millrace/transports/memory"
 )
 
