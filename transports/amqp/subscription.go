@@ -1,0 +1,246 @@
+package amqp
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/rabbitmq/amqp091-go"
+)
+
+// Pauses between trials to open a subscription again.
+const (
+	firstReopen = 20 * time.Millisecond
+	mostReopen  = 5 * time.Second
+)
+
+// closing is how long a subscription's end waits for the server.
+const closing = 2 * time.Second
+
+// subscription delivers the messages of a topic, over one consumer after the
+// other.
+type subscription struct {
+	s     *Subscriber
+	topic string
+	queue string
+	out   chan *message.Message
+	slots chan struct{} // one for each message in flight
+	over  chan struct{} // closed when nobody waits for acknowledgements any more
+	all   sync.WaitGroup
+}
+
+func newSubscription(s *Subscriber, topic string) *subscription {
+	return &subscription{
+		s: s, topic: topic, queue: s.t.name.queue(topic),
+		out:   make(chan *message.Message),
+		slots: make(chan struct{}, s.concurrency),
+		over:  make(chan struct{}),
+	}
+}
+
+// consumer is one consumer of the queue, on a channel of its own.
+type consumer struct {
+	ch         *amqp091.Channel
+	tag        string
+	deliveries <-chan amqp091.Delivery
+	acks       *acks
+}
+
+// consume makes the queue, and a consumer that gets as many messages as may be
+// in flight.
+func (sub *subscription) consume(ctx context.Context) (*consumer, error) {
+	t := sub.s.t
+	if err := t.queues.make(ctx, t.consume, sub.queue); err != nil {
+		return nil, err
+	}
+	opened, gone := make(chan *consumer), make(chan struct{})
+	defer close(gone)
+	failed := make(chan error, 1)
+	started := t.consume.start(func() {
+		c, err := sub.open(ctx)
+		if err != nil {
+			failed <- err
+			return
+		}
+		select {
+		case opened <- c:
+		case <-gone:
+			_ = c.ch.Close()
+		}
+	})
+	if !started {
+		return nil, ErrClosed
+	}
+	limit := time.NewTimer(answering)
+	defer limit.Stop()
+	select {
+	case c := <-opened:
+		return c, nil
+	case err := <-failed:
+		return nil, oneLine(err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-limit.C:
+		return nil, fmt.Errorf("queue %q: no answer within %s", sub.queue, answering)
+	}
+}
+
+// open may hang; see [link.call].
+func (sub *subscription) open(ctx context.Context) (*consumer, error) {
+	ch, err := sub.s.t.consume.channel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &consumer{ch: ch, tag: "millrace-" + watermill.NewShortUUID(), acks: newAcks(ch)}
+	err = ch.Qos(sub.s.concurrency, 0, false)
+	if err == nil {
+		c.deliveries, err = ch.Consume(sub.queue, c.tag, false, false, false, false, nil)
+	}
+	if err != nil {
+		_ = ch.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// run delivers until ctx ends, then waits for what is in flight.
+func (sub *subscription) run(ctx context.Context, c *consumer) {
+	for n := 0; c != nil; n++ {
+		if sub.deliver(ctx, c) {
+			n = 0
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		sub.close(c) // it is closed already, or its queue was deleted
+		c = sub.again(ctx, n)
+	}
+	close(sub.out)
+	sub.drain(c)
+}
+
+// again opens a consumer after a pause that grows while that fails, or brings
+// nothing; nil when ctx ends first.
+func (sub *subscription) again(ctx context.Context, n int) *consumer {
+	for ; ; n++ {
+		if !sleep(ctx, pause(n, firstReopen, mostReopen)) {
+			return nil
+		}
+		c, err := sub.consume(ctx)
+		if err == nil {
+			return c
+		}
+		sub.s.t.c.Log.Debug("a subscription could not be opened again", "topic", sub.topic, "error", err)
+	}
+}
+
+// sleep reports whether ctx lasted as long.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// deliver hands out what c receives until ctx ends, or c. It reports whether
+// anything came.
+func (sub *subscription) deliver(ctx context.Context, c *consumer) (some bool) {
+	for {
+		select {
+		case d, open := <-c.deliveries:
+			if !open { // the server sends nothing on deleting a queue: this is no message
+				return some
+			}
+			some = true
+			sub.handOut(ctx, c, d)
+		case <-ctx.Done():
+			return some
+		}
+	}
+}
+
+// handOut hands a message out, or puts it where it belongs.
+func (sub *subscription) handOut(ctx context.Context, c *consumer, d amqp091.Delivery) {
+	select {
+	case sub.slots <- struct{}{}: // messages of an earlier consumer may still be in flight
+	case <-ctx.Done():
+		c.acks.giveBack(d.DeliveryTag)
+		return
+	}
+	msg, err := Marshaler{}.Unmarshal(d)
+	switch {
+	case err != nil:
+		sub.aside(func() { sub.park(ctx, c, d, err) })
+		return
+	case msg.UUID == "":
+		sub.aside(func() { sub.name(ctx, c, d) })
+		return
+	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	msg.SetContext(work)
+	select {
+	case sub.out <- msg:
+		sub.aside(func() {
+			defer cancel()
+			sub.await(ctx, c, d, msg)
+		})
+	case <-ctx.Done():
+		cancel()
+		c.acks.giveBack(d.DeliveryTag)
+		<-sub.slots
+	}
+}
+
+// aside runs f, which ends the flight of a message.
+func (sub *subscription) aside(f func()) {
+	sub.all.Go(func() {
+		defer func() { <-sub.slots }()
+		f()
+	})
+}
+
+// await settles a message as its subscriber says.
+func (sub *subscription) await(ctx context.Context, c *consumer, d amqp091.Delivery, msg *message.Message) {
+	select {
+	case <-msg.Acked():
+		c.acks.ack(d.DeliveryTag)
+	case <-msg.Nacked():
+		sub.putBack(ctx, c, d)
+	case <-sub.over: // the channel's end gives it back
+	}
+}
+
+// drain gives back what nobody has seen, waits for what is in flight, and
+// closes the channel, which gives back the rest. c is nil if there is none.
+func (sub *subscription) drain(c *consumer) {
+	if c != nil {
+		sub.cancel(c)
+	}
+	end := time.AfterFunc(sub.s.t.c.Drain, func() { close(sub.over) })
+	sub.all.Wait()
+	end.Stop()
+	if c != nil {
+		sub.close(c)
+	}
+}
+
+func (sub *subscription) cancel(c *consumer) {
+	err := sub.s.t.consume.call(context.Background(), closing, func() error { return c.ch.Cancel(c.tag, false) })
+	if err != nil {
+		return // the channel's end gives back all
+	}
+	for d := range c.deliveries {
+		c.acks.giveBack(d.DeliveryTag)
+	}
+}
+
+func (sub *subscription) close(c *consumer) {
+	_ = sub.s.t.consume.call(context.Background(), closing, c.ch.Close)
+}
