@@ -53,6 +53,7 @@ func (a *answers) take() (finished, back []string) {
 // as one batch. What can't be sent is tried again until life ends, and then
 // once more.
 func (x *subscription) writeAnswers(life context.Context) {
+	defer x.uninvolved(x.answers)
 	var pause pauses
 	for life.Err() == nil {
 		select {
@@ -61,15 +62,15 @@ func (x *subscription) writeAnswers(life context.Context) {
 			continue
 		}
 		if err := x.answer(); err != nil {
-			x.fail(err)
+			x.fail(x.answers, err)
 			pause.wait(life)
 			continue
 		}
 		pause.reset()
-		x.worked()
+		x.worked(x.answers)
 	}
 	if err := x.answer(); err != nil {
-		x.fail(err) // others get these messages later
+		x.fail(x.answers, err) // others get these messages later
 	}
 }
 

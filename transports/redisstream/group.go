@@ -42,10 +42,7 @@ func (x *subscription) tend(life context.Context) {
 		case <-life.Done():
 			return
 		}
-		if err := x.keep(life); err != nil && life.Err() == nil && !gone(err) {
-			x.fail(err)
-			continue
-		}
+		_ = x.keep(life) // tried again in time
 		if round%4 == 0 {
 			_ = x.sweep(life) // done again later, by others too
 		}

@@ -19,32 +19,48 @@ type link struct {
 	log  *slog.Logger
 	what string
 
-	down atomic.Bool
-	mu   sync.Mutex // makes the lines come in order
+	down    atomic.Bool
+	mu      sync.Mutex
+	failing map[any]bool // who could not do his part when he last tried
+	last    time.Time    // when somebody could not
 }
 
-func newLink(log *slog.Logger, what string) *link { return &link{log: log, what: what} }
+// settled is for how long nobody must have failed before something is back:
+// the driver goes on for a second to answer with the errors of old dials.
+const settled = time.Second
 
-func (l *link) failed(err error) {
-	if l.down.Load() {
-		return
-	}
+func newLink(log *slog.Logger, what string) *link {
+	return &link{log: log, what: what, failing: map[any]bool{}}
+}
+
+// failed says that who could not do his part.
+func (l *link) failed(who any, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.failing[who], l.last = true, time.Now()
 	if !l.down.Swap(true) {
 		l.log.Warn("redisstream: lost "+l.what+"; trying again", "error", err)
 	}
 }
 
-func (l *link) works() {
+// works says that who could do his part.
+func (l *link) works(who any) {
 	if !l.down.Load() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.down.Swap(false) {
+	delete(l.failing, who)
+	if len(l.failing) == 0 && time.Since(l.last) >= settled && l.down.Swap(false) {
 		l.log.Info("redisstream: " + l.what + " is back")
 	}
+}
+
+// leave says that who has no part any more.
+func (l *link) leave(who any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.failing, who)
 }
 
 // refused reports whether err is a living server's answer.

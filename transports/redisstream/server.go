@@ -2,7 +2,6 @@ package redisstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -69,15 +68,14 @@ func inspect(ctx context.Context, c *redis.Client, o *redis.Options) (server, er
 	defer cancel()
 	s := server{address: o.Addr, db: o.DB}
 	info, err := c.Info(ctx, "server").Result()
-	var refusal redis.Error
-	if err != nil && (!errors.As(err, &refusal) || strings.HasPrefix(err.Error(), "LOADING")) {
+	if err != nil && !refused(err) {
 		return s, unavailable{fmt.Errorf("no Redis server answers at %s: %w", o.Addr, err)}
 	}
-	if err != nil {
+	if err != nil && !strings.HasPrefix(err.Error(), "NOPERM") {
 		return s, fmt.Errorf("the Redis server at %s refuses: %w", o.Addr, err)
 	}
 	s.runID, s.version = infoLine(info, "run_id"), infoLine(info, "redis_version")
-	if major, _ := strconv.Atoi(strings.Split(s.version, ".")[0]); major < 7 {
+	if major, err := strconv.Atoi(strings.Split(s.version, ".")[0]); err == nil && major < 7 {
 		return s, fmt.Errorf("the Redis server at %s is version %s; 7 or newer is needed", o.Addr, s.version)
 	}
 	settings, _ := c.ConfigGet(ctx, "append*").Result() // some servers don't tell

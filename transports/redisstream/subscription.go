@@ -54,8 +54,9 @@ func (x *subscription) run(ctx context.Context) {
 
 // receive takes messages until ctx ends.
 func (x *subscription) receive(ctx context.Context) {
-	in := inlet{x: x, claims: x.claimEvery()}
+	in := &inlet{x: x, claims: x.claimEvery()}
 	defer in.close()
+	defer x.uninvolved(in)
 	var pause pauses
 	for {
 		room := x.room(ctx)
@@ -64,12 +65,12 @@ func (x *subscription) receive(ctx context.Context) {
 		}
 		entries, err := in.next(ctx, room)
 		if err != nil {
-			x.stumble(ctx, err)
+			x.stumble(ctx, in, err)
 			pause.wait(ctx)
 			continue
 		}
 		pause.reset()
-		x.worked()
+		x.worked(in)
 		for _, e := range entries {
 			x.take(ctx, e)
 		}
@@ -93,7 +94,7 @@ func (x *subscription) room(ctx context.Context) int {
 
 // stumble deals with a failed call: a group that is gone is made again, other
 // things are told once.
-func (x *subscription) stumble(ctx context.Context, err error) {
+func (x *subscription) stumble(ctx context.Context, who any, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case gone(err):
@@ -102,24 +103,30 @@ func (x *subscription) stumble(ctx context.Context, err error) {
 			x.log.Warn("redisstream: the stream or its group was deleted; it is made again", "stream", x.stream)
 		}
 		if err != nil {
-			x.fail(err)
+			x.fail(who, err)
 		}
 	default:
-		x.fail(err)
+		x.fail(who, err)
 	}
 }
 
-func (x *subscription) fail(err error) {
+// fail, worked and uninvolved say how who gets on with the server.
+func (x *subscription) fail(who any, err error) {
 	if refused(err) {
-		x.trouble.failed(err)
+		x.trouble.failed(who, err)
 		return
 	}
-	x.t.link.failed(err)
+	x.t.link.failed(who, err)
 }
 
-func (x *subscription) worked() {
-	x.trouble.works()
-	x.t.link.works()
+func (x *subscription) worked(who any) {
+	x.trouble.works(who)
+	x.t.link.works(who)
+}
+
+func (x *subscription) uninvolved(who any) {
+	x.trouble.leave(who)
+	x.t.link.leave(who)
 }
 
 // claimEvery is how often to look for what others have left.
@@ -164,8 +171,7 @@ func (x *subscription) park(ctx context.Context, e redis.XMessage, reason error)
 	err := x.t.client.XAdd(context.WithoutCancel(ctx),
 		&redis.XAddArgs{Stream: parked, MaxLen: parkedLimit, Approx: true, Values: values}).Err()
 	if err != nil {
-		x.fail(err)
-		x.answers.giveBack(e.ID)
+		x.answers.giveBack(e.ID) // it comes again
 		return
 	}
 	x.log.Warn("redisstream: an entry is no message; it is parked", "stream", parked, "entry", e.ID, "error", reason)
