@@ -161,17 +161,6 @@ func TestStreamDeletedUnderLoad(t *testing.T) {
 	}
 }
 
-// receiveAll acknowledges messages until each of 0 to n-1 came.
-func receiveAll(t *testing.T, ch <-chan *message.Message, n int) {
-	t.Helper()
-	seen := map[string]bool{}
-	for len(seen) < n {
-		msg := receive(t, ch)
-		seen[msg.UUID] = true
-		require.True(t, msg.Ack())
-	}
-}
-
 // Connections that are cut while answers are under way lose nothing and keep
 // nothing back: what such an answer held comes without having to be claimed.
 func TestConnectionsCutUnderLoad(t *testing.T) {
