@@ -11,6 +11,7 @@ import (
 type chart struct {
 	Title  string
 	Unit   string // of values
+	Bad    bool   // its values are to be 0
 	Across string // unit of a curve's way
 	Bars   []bar
 	Curves []curve
@@ -93,8 +94,8 @@ func (c chart) barPicture() template.HTML {
 	for i, b := range c.Bars {
 		y := float64(i * barStep)
 		p.text("label end", barLeft-8, y+16, b.label)
-		p.add(`<rect class="bar" x="%d" y="%.1f" width="%.1f" height="%d" rx="2"/>`, barLeft, y+4, max(x(b.value)-barLeft, 1), barStep-8)
-		p.text("value", x(b.value)+6, y+16, valueText(b.value))
+		p.add(`<rect class="%s" x="%d" y="%.1f" width="%.1f" height="%d" rx="2"/>`, c.class(), barLeft, y+4, max(x(b.value)-barLeft, 1), barStep-8)
+		p.text("value", x(b.value)+6, y+16, c.value(b.value))
 	}
 	return p.html()
 }
@@ -177,9 +178,16 @@ func tickText(v float64) string {
 
 func round(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 
-func valueText(v float64) string {
-	if v == 0 {
-		return "0"
+func (c chart) value(v float64) string {
+	if v == 0 || c.Bad {
+		return fmt.Sprintf("%.0f", v)
 	}
 	return figure(v)
+}
+
+func (c chart) class() string {
+	if c.Bad {
+		return "bar fault"
+	}
+	return "bar"
 }

@@ -34,7 +34,7 @@ func hop(ctx context.Context, b *bench) (line, error) {
 	if err := r.audit(ctx, rec, &l); err != nil {
 		return line{}, err
 	}
-	l.times(hops(entered, length))
+	l.timeline(hops(entered, length))
 	return l, nil
 }
 
@@ -53,11 +53,11 @@ func (r *rig) oneByOne(ctx context.Context, rec *record, first saga.Task[payload
 }
 
 // hops are the times between entries of one run.
-func hops(entered []time.Time, length int) []time.Duration {
-	var out []time.Duration
+func hops(entered []time.Time, length int) []sample {
+	var out []sample
 	for i := range entered {
 		if i%length != 0 {
-			out = append(out, entered[i].Sub(entered[i-1]))
+			out = append(out, sample{entered[i], entered[i].Sub(entered[i-1])})
 		}
 	}
 	return out

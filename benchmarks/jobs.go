@@ -31,13 +31,13 @@ func jobs(ctx context.Context, b *bench, each int) (line, error) {
 		rec.enter(p.Run, 0)
 		return nil, nil
 	})
-	calls := make([]time.Duration, (b.n+each-1)/each)
+	calls := make([]sample, (b.n+each-1)/each)
 	var inserting, working measured
 	m, err := measure(func() (err error) {
 		begun := time.Now()
 		err = share(ctx, b.clients, len(calls), func(ctx context.Context, i int) error {
 			call := time.Now()
-			defer func() { calls[i] = time.Since(call) }()
+			defer func() { calls[i] = since(call) }()
 			return saga.Enqueue(ctx, r, "", job, some(i*each, min(b.n, (i+1)*each))...)
 		})
 		inserting.elapsed = time.Since(begun)
@@ -52,7 +52,7 @@ func jobs(ctx context.Context, b *bench, each int) (line, error) {
 	working.elapsed = m.elapsed - inserting.elapsed
 	l := m.line(b.n, b.n)
 	l.InsertPerS, l.WorkPerS = inserting.line(b.n, b.n).RunsPerS, working.line(b.n, b.n).RunsPerS
-	l.times(calls)
+	l.timeline(calls)
 	l.Duplicates, l.Losses = rec.faults()
 	left, err := r.pending(ctx)
 	l.Losses += left

@@ -19,6 +19,9 @@ type killing struct {
 	own   *ownServers
 }
 
+// killSuffix ends the names of workloads that were measured with -kill.
+const killSuffix = "-kill"
+
 // killProcesses are how many worker processes -kill has at a time.
 const killProcesses = 2
 
@@ -69,31 +72,49 @@ func killed(ctx context.Context, b *bench, w workload) (line, error) {
 }
 
 // killEvery kills until ctx ends, and returns how often the broker was
-// started again.
+// started again. It lets be until the runs have got on since the last kill:
+// who is killed before anything was done would never do anything.
 func (c *crew) killEvery(ctx context.Context, b *bench) (restarts int, err error) {
 	t := time.NewTicker(b.kill.every)
 	defer t.Stop()
-	for {
+	some := int64(len(c.rec.counts)/20 + 1)
+	for before := c.rec.missing.Load(); ; {
 		select {
 		case <-ctx.Done():
 			return restarts, nil
 		case <-t.C:
 		}
-		c.killOldest()
-		c.kills++
-		if c.kills%3 == 0 && b.kill.own != nil && b.pair.brokered() {
-			did, err := b.kill.own.restart(scheme(b.pair.transport))
-			if err != nil {
-				return restarts, err
-			}
-			if did {
-				restarts++
-			}
+		now := c.rec.missing.Load()
+		if before-now < some {
+			continue
 		}
-		if err := c.add(ctx); err != nil && ctx.Err() == nil {
+		before = now
+		did, err := c.killOnce(ctx, b)
+		if did {
+			restarts++
+		}
+		if err != nil {
 			return restarts, err
 		}
+		t.Reset(b.kill.every)
 	}
+}
+
+// killOnce kills a process, and the broker as well if it is time; then it
+// starts both again. It reports whether there was a broker to restart.
+func (c *crew) killOnce(ctx context.Context, b *bench) (restarted bool, err error) {
+	c.killOldest()
+	c.kills++
+	if c.kills%3 == 0 && b.kill.own != nil && b.pair.brokered() {
+		restarted, err = b.kill.own.restart(scheme(b.pair.transport))
+	}
+	if err != nil {
+		return restarted, err
+	}
+	if err := c.add(ctx); err != nil && ctx.Err() == nil {
+		return restarted, err
+	}
+	return restarted, nil
 }
 
 // crew is a fleet on a place of its own, and a view of its store.

@@ -11,10 +11,12 @@ import (
 // updates one and deletes one, by integer keys, 100 to a transaction, by the
 // store's own driver.
 var limits = map[string]func(ctx context.Context, b *bench) (float64, error){
-	"memory": plainLimit,
-	"sqlite": sqliteLimit,
-	"redis":  redisLimit,
-	"rediss": redisLimit,
+	"memory":     plainLimit,
+	"sqlite":     sqliteLimit,
+	"postgres":   postgresLimit,
+	"postgresql": postgresLimit,
+	"redis":      redisLimit,
+	"rediss":     redisLimit,
 }
 
 const (

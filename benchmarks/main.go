@@ -10,6 +10,7 @@ import (
 	"os/signal"
 
 	_ "github.com/millrace-go/millrace/store/memory"
+	_ "github.com/millrace-go/millrace/store/postgres"
 	_ "github.com/millrace-go/millrace/store/redis"
 	_ "github.com/millrace-go/millrace/store/sqlite"
 	_ "github.com/millrace-go/millrace/transports/amqp"

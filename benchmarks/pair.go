@@ -22,7 +22,9 @@ var matrix = []pair{
 	{"sqlite:", "memory:"}, {"sqlite:", "amqp:"},
 }
 
-func (p pair) String() string { return p.store + " + " + p.transport }
+func (p pair) String() string {
+	return strings.TrimSuffix(p.store, ":") + " + " + strings.TrimSuffix(p.transport, ":")
+}
 
 // labelled is p as it may be told: without passwords.
 func (p pair) labelled() pair { return pair{redacted(p.store), redacted(p.transport)} }

@@ -27,7 +27,7 @@ func parked(ctx context.Context, b *bench) (line, error) {
 	if err := r.start(ctx); err != nil {
 		return line{}, err
 	}
-	calls := make([]time.Duration, b.n)
+	calls := make([]sample, b.n)
 	before := occupied()
 	m, err := measure(func() error { return r.park(ctx, rec, first, calls) })
 	if err != nil {
@@ -35,7 +35,7 @@ func parked(ctx context.Context, b *bench) (line, error) {
 	}
 	added := occupied().since(before)
 	l := m.line(b.n, b.n)
-	l.times(calls)
+	l.timeline(calls)
 	l.HeapMB, l.RSSMB = added.heap/megabyte, added.resident/megabyte
 	l.MemoryPerRun = max(added.heap, added.resident) / float64(b.n)
 	l.Duplicates, l.Losses = rec.faults()
@@ -69,10 +69,10 @@ func parking(h saga.Host, service string, rec *record) saga.Task[payload] {
 
 // park starts the runs and waits until each is in its join. It keeps nothing
 // of them.
-func (r *rig) park(ctx context.Context, rec *record, first saga.Task[payload], calls []time.Duration) error {
+func (r *rig) park(ctx context.Context, rec *record, first saga.Task[payload], calls []sample) error {
 	err := share(ctx, r.bench.clients, len(calls), func(ctx context.Context, i int) error {
 		begun := time.Now()
-		defer func() { calls[i] = time.Since(begun) }()
+		defer func() { calls[i] = since(begun) }()
 		_, err := saga.Start(ctx, r, first, newPayload(i, 0), saga.ID(rec.id(i)))
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,8 @@ import (
 type report struct {
 	Made     string
 	Machine  string
+	Sum      string // of duplicates, losses and failures
+	Faulty   bool
 	Sections []section
 	Lines    []line
 }
@@ -23,6 +26,7 @@ type report struct {
 type section struct {
 	Workload string
 	What     string
+	Failures []string
 	Charts   []chart
 	Times    []chart // latencies over time, a pair each
 }
@@ -49,6 +53,7 @@ func newReport(all []line, now time.Time) report {
 		Machine: fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 		Lines:   all,
 	}
+	r.sum()
 	var seen []string
 	for _, l := range all {
 		if !slices.Contains(seen, l.Workload) {
@@ -57,6 +62,19 @@ func newReport(all []line, now time.Time) report {
 		}
 	}
 	return r
+}
+
+func (r *report) sum() {
+	duplicates, losses, failures := 0, 0, 0
+	for _, l := range r.Lines {
+		duplicates += l.Duplicates
+		losses += l.Losses
+		if l.Error != "" {
+			failures++
+		}
+	}
+	r.Sum = fmt.Sprintf("%d measurements: %d duplicates, %d losses, %d failed", len(r.Lines), duplicates, losses, failures)
+	r.Faulty = duplicates+losses+failures > 0
 }
 
 // what is measured, by workload.
@@ -75,19 +93,27 @@ var meanings = map[string]string{
 }
 
 func newSection(workload string, all []line) section {
-	s := section{Workload: workload, What: meanings[workload]}
+	plainly, killed := strings.CutSuffix(workload, killSuffix)
+	s := section{Workload: workload, What: meanings[plainly]}
+	if killed {
+		s.What += " Worker processes are killed, and brokers restarted, meanwhile."
+	}
 	var mine []line
 	for _, l := range all {
-		if l.Workload == workload && l.Error == "" {
+		switch {
+		case l.Workload != workload:
+		case l.Error != "":
+			s.Failures = append(s.Failures, l.Error)
+		default:
 			mine = append(mine, l)
 		}
 	}
 	for _, f := range []struct {
 		title, unit string
 		of          func(line) float64
-		always      bool
+		faults      bool
 	}{
-		{"Throughput", "steps per second", func(l line) float64 { return l.StepsPerS }, true},
+		{"Throughput", "steps per second", func(l line) float64 { return l.StepsPerS }, false},
 		{"Share of the store's limit", "%", func(l line) float64 { return 100 * l.Ratio }, false},
 		{"Share of the plain Router over the same broker", "%", func(l line) float64 { return 100 * l.PlainRatio }, false},
 		{"Share of the undisturbed", "%", func(l line) float64 { return 100 * kept(l, l.repeat()) }, false},
@@ -96,7 +122,8 @@ func newSection(workload string, all []line) section {
 		{"Losses", "steps and runs", func(l line) float64 { return float64(l.Losses) }, true},
 	} {
 		c := bars(f.title, f.unit, mine, f.of)
-		if f.always || c.max() > 0 {
+		c.Bad = f.faults
+		if f.faults || c.max() > 0 {
 			s.Charts = append(s.Charts, c)
 		}
 	}
@@ -113,7 +140,7 @@ func newSection(workload string, all []line) section {
 func bars(title, unit string, all []line, of func(line) float64) chart {
 	c := chart{Title: title, Unit: unit}
 	for _, l := range all {
-		c.Bars = append(c.Bars, bar{l.pair().String(), of(l)})
+		c.Bars = append(c.Bars, bar{l.place(), of(l)})
 	}
 	if some := slices.DeleteFunc(slices.Clone(c.Bars), func(b bar) bool { return b.value == 0 }); len(some) > 0 && unit == "%" {
 		c.Bars = some
@@ -121,9 +148,17 @@ func bars(title, unit string, all []line, of func(line) float64) chart {
 	return c
 }
 
+// place names where l was measured, in few words.
+func (l line) place() string {
+	if l.Store == overGoChannel.store {
+		return strings.TrimSuffix(l.Transport, ":")
+	}
+	return l.pair().String()
+}
+
 // latencies are a line's percentiles over time.
 func latencies(l line) chart {
-	c := chart{Title: l.pair().String(), Unit: "ms", Across: "seconds"}
+	c := chart{Title: l.place(), Unit: "ms", Across: "seconds"}
 	for _, p := range []struct {
 		name string
 		of   func(slice) float64
@@ -134,7 +169,7 @@ func latencies(l line) chart {
 	} {
 		curve := curve{name: p.name}
 		for _, s := range l.Timeline {
-			if s.RunsPerS > 0 { // in the others no run ended
+			if s.EndsPerS > 0 { // in the others nothing ended
 				curve.points = append(curve.points, point{s.At, p.of(s)})
 			}
 		}

@@ -11,10 +11,16 @@ type sample struct {
 	took time.Duration
 }
 
+// since is how long something took that ends now.
+func since(begun time.Time) sample {
+	now := time.Now()
+	return sample{now, now.Sub(begun)}
+}
+
 // slice is a part of the time that a measurement took.
 type slice struct {
-	At       float64 `json:"at_s"` // its end, in seconds from the first end of a run
-	RunsPerS float64 `json:"runs_per_s"`
+	At       float64 `json:"at_s"` // its end, in seconds from the first sample
+	EndsPerS float64 `json:"ends_per_s"`
 	P50      float64 `json:"p50_ms"`
 	P95      float64 `json:"p95_ms"`
 	P99      float64 `json:"p99_ms"`
@@ -42,7 +48,7 @@ func (l *line) timeline(all []sample) {
 		d := tooks(all[:n])
 		slices.Sort(d)
 		l.Timeline = append(l.Timeline, slice{
-			At: end.Sub(begin).Seconds(), RunsPerS: float64(n) / each.Seconds(),
+			At: end.Sub(begin).Seconds(), EndsPerS: float64(n) / each.Seconds(),
 			P50: percentile(d, 50), P95: percentile(d, 95), P99: percentile(d, 99),
 		})
 		all = all[n:]

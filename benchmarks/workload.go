@@ -145,5 +145,9 @@ func (w workload) tell(l *line, b *bench) {
 	if w.alone {
 		p.store = overGoChannel.store
 	}
-	l.Workload, l.N, l.Store, l.Transport = w.name, b.n, p.store, p.transport
+	l.Workload = w.name
+	if b.kill.on {
+		l.Workload += killSuffix
+	}
+	l.N, l.Store, l.Transport = b.n, p.store, p.transport
 }
