@@ -1,0 +1,270 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/millrace-go/millrace/store"
+)
+
+// Commit implements [store.Store]. decide is called again for More, for more
+// numbers than were drawn, and after a conflict with another commit.
+//
+// It waits for a connection as long as ctx lasts; then it goes on to the end
+// whatever becomes of ctx, within [Config].StatementTimeout for each statement.
+// When the answer to COMMIT is lost it finds out what became of it, for a
+// while. Errors: store.ErrUnavailable (nothing was written), store.ErrUnknown,
+// store.ErrCorrupt, store.ErrSchema, store.ErrClosed, the context's, and one
+// that names a number that was not given out or a key that exists.
+func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
+	leave, err := s.enter(ctx, "commit")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	c := s.newCommit(keys, decide)
+	if err := c.start(ctx); err != nil {
+		return explain("commit", err)
+	}
+	return explain("commit", c.finish())
+}
+
+// CommitAhead implements [store.Pipelined]: it returns when what the commit
+// reads is locked and its changes are decided, so that later commits see them
+// or wait for them. settle must be called; Close waits for the commit.
+func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.Decide) (settle func() error, err error) {
+	leave, err := s.enter(ctx, "commit")
+	if err != nil {
+		return nil, err
+	}
+	c := s.newCommit(keys, decide)
+	if err := c.start(ctx); err != nil {
+		leave()
+		return nil, explain("commit", err)
+	}
+	if c.changes == nil {
+		defer leave()
+		return nil, explain("commit", c.finish())
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer leave()
+		done <- explain("commit", c.finish())
+	}()
+	return sync.OnceValue(func() error { return <-done }), nil
+}
+
+// commit is one commit on a connection of the store's own.
+type commit struct {
+	s      *Store
+	x      *session
+	keys   store.Keys
+	decide store.Decide
+
+	snap    *store.Snapshot
+	changes *store.Changes // nil: nothing to write
+	tries   [stale + 1]int // conflicts, by kind
+	lost    int            // connections that broke before anything was written
+}
+
+func (s *Store) newCommit(keys store.Keys, decide store.Decide) *commit {
+	return &commit{s: s, keys: keys, decide: decide}
+}
+
+// How often a commit is decided anew. What collides again although it was read
+// since is no conflict but an error of the caller's.
+const (
+	mostCollisions = 4
+	mostStale      = 50
+)
+
+// again reports whether a commit that failed like this may succeed if it is
+// decided anew.
+func (c *commit) again(err error) bool {
+	kind := conflictOf(err)
+	c.tries[kind]++
+	return kind == collided && c.tries[kind] <= mostCollisions || kind == stale && c.tries[kind] <= mostStale
+}
+
+// start begins, locks, reads and decides. After an error nothing is left of it.
+func (c *commit) start(ctx context.Context) error {
+	for {
+		x, err := c.s.pool.take(ctx)
+		if err != nil {
+			return err
+		}
+		c.x = x
+		if err = c.prepare(); err == nil {
+			return nil
+		}
+		c.undo()
+		if errors.Is(err, driver.ErrBadConn) && c.lost == 0 {
+			c.lost++ // it had been idle, and the server was restarted meanwhile
+			continue
+		}
+		if !c.again(err) {
+			return err
+		}
+	}
+}
+
+func (c *commit) prepare() error {
+	if err := c.x.exec(sqlBegin); err != nil {
+		return err
+	}
+	var err error
+	c.snap, c.changes, err = c.s.resolve(c.x, c.keys, c.decide)
+	return err
+}
+
+// blockSize is how many numbers millrace_load draws.
+const blockSize = 4096
+
+// resolve reads and decides until nothing more is wanted. The changes are nil
+// when there is nothing to write.
+func (s *Store) resolve(x executor, keys store.Keys, decide store.Decide) (*store.Snapshot, *store.Changes, error) {
+	r := reader{x: x, at: s.at(), name: s.name, snap: &store.Snapshot{}}
+	given := int64(blockSize)
+	more, fresh := &keys, true
+	for {
+		if more != nil {
+			if err := r.read(more, fresh); err != nil {
+				return nil, nil, err
+			}
+		}
+		changes := decide(r.snap)
+		if changes == nil || changes.More == nil && changes.Empty() && len(changes.Publish) == 0 {
+			return r.snap, nil, nil
+		}
+		more, fresh = changes.More, false
+		if more != nil {
+			continue
+		}
+		if changes.Seqs <= given {
+			return r.snap, changes, check(changes, r.snap.NextSeq)
+		}
+		given = changes.Seqs
+		err := x.query(sqlReserve, func(row []driver.Value) error {
+			r.snap.NextSeq = integer(row[0])
+			return nil
+		}, given)
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// finish writes what was decided and commits. Conflicts are decided anew.
+func (c *commit) finish() error {
+	for {
+		if c.changes == nil {
+			return c.end()
+		}
+		w := changer{x: c.x, snap: c.snap, queues: &c.s.queues}
+		w.mark, w.number = c.x.nextMark()
+		err := w.apply(c.changes)
+		if err == nil {
+			err = c.s.publishIn(c.x, c.changes.Publish)
+		}
+		if err == nil {
+			return c.commit(&w)
+		}
+		c.undo()
+		if !c.again(err) {
+			return err
+		}
+		if err := c.start(always); err != nil {
+			return err
+		}
+	}
+}
+
+// commit makes the changes durable, and finds out whether they are when the
+// answer is lost.
+func (c *commit) commit(w *changer) error {
+	err := c.x.exec(sqlCommit)
+	if err != nil && c.x.broken {
+		old := c.x.backend
+		c.s.pool.give(c.x)
+		if err = c.s.settle(old, w.mark, w.number, err); err != nil {
+			return err
+		}
+		c.s.committed(w.news, c.changes.PutMessages)
+		return nil
+	}
+	if err != nil {
+		c.undo()
+		return err
+	}
+	c.s.committed(w.news, c.changes.PutMessages)
+	c.s.tellOthers(c.x)
+	c.s.pool.give(c.x)
+	return nil
+}
+
+// end ends a transaction that wrote nothing.
+func (c *commit) end() error {
+	c.undo()
+	return nil
+}
+
+// undo ends the transaction without effect and gives the connection back.
+func (c *commit) undo() {
+	if !c.x.broken {
+		if err := c.x.exec(sqlRollback); err != nil {
+			c.x.broken = true // closing it undoes the transaction
+		}
+	}
+	c.s.pool.give(c.x)
+}
+
+// committed notes what a commit brought: queues that the database knows now,
+// and free messages.
+func (s *Store) committed(news []queue, put []*store.Message) {
+	s.queues.learn(news)
+	free := s.queues.lower(put)
+	if len(free) > 0 {
+		s.waking.freed(free)
+	}
+}
+
+// publishIn carries out what a broker in the same database makes of messages.
+func (s *Store) publishIn(x *session, list []store.Publication) error {
+	if len(list) == 0 {
+		return nil
+	}
+	statements, err := s.translate(list)
+	if err != nil {
+		return err
+	}
+	for _, st := range statements {
+		if err := x.run(st.Text, st.Args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) translate(list []store.Publication) ([]store.Statement, error) {
+	if s.publish == nil {
+		return nil, errors.New("nobody has told how to publish in a commit")
+	}
+	return s.publish(list)
+}
+
+// PublishBy implements [store.Publisher]. Statements are SQL with parameters
+// $1, $2 ...; bytes may be given for parameters of type bytea, text, json and
+// jsonb.
+func (s *Store) PublishBy(translate func([]store.Publication) ([]store.Statement, error)) {
+	s.publish = translate
+}
+
+// otherStore says that a transaction is on another database.
+type otherStore struct{ got, want string }
+
+func (e *otherStore) Error() string {
+	return fmt.Sprintf("the transaction is on the store %q, not on %q; begin it with the store's DB", e.got, e.want)
+}

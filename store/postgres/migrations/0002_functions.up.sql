@@ -1,0 +1,452 @@
+-- Functions, each a round trip instead of several. They decide nothing. Plans
+-- are made once for all sizes: they must not depend on how full a table was at
+-- that moment, so sequential scans, hashes and bitmaps are out.
+
+-- The server's clock in microseconds.
+CREATE FUNCTION millrace_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+$$;
+
+-- Draws numbers enough for a commit that needs more than a block: so many in a
+-- row, of which it returns the first.
+CREATE FUNCTION millrace_reserve(wanted bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    first bigint := nextval('millrace_numbers');
+    last  bigint := first;
+    n     bigint;
+BEGIN
+    WHILE last + 4096 < first + wanted LOOP
+        n := nextval('millrace_numbers');
+        IF n <> last + 4096 THEN
+            first := n;
+        END IF;
+        last := n;
+    END LOOP;
+    RETURN first;
+END
+$$;
+
+-- Locks and reads what a commit names. A worker's row is locked so that it
+-- can't be closed before the commit ends, but may beat. Runs are locked in the
+-- order of keys, then messages in the order of seq, then rows that no run's
+-- lock guards, in the order of their keys; what a locked run owns is read
+-- after that, in a newer snapshot. So two commits can't deadlock, and what was
+-- read stays true until the commit's end, but for absent rows: inserting these
+-- is what conflicts. Of holds, only those are told that the worker does not
+-- have: it holds the others.
+--
+-- Parts: 0 now, first number, alive, store; 1 hold; 2 message; 3 run; 4 row;
+-- 5 row of list i; 6 free message of run i; 7 named message i.
+CREATE FUNCTION millrace_load(
+    fence bigint, at bigint, fresh boolean,
+    hold_seqs bigint[], message_seqs bigint[], run_keys bigint[], run_ids text[],
+    lock_kinds smallint[], lock_owners text[], lock_names text[],
+    row_kinds smallint[], row_owners text[], row_names text[],
+    list_kinds smallint[], list_owners text[], list_limits bigint[], list_locks smallint[],
+    free_runs bigint[], free_limits bigint[], named_runs bigint[], named_names text[]
+) RETURNS TABLE (
+    part smallint, i integer, n1 bigint, n2 bigint, n3 bigint, n4 bigint, n5 bigint, n6 bigint,
+    t1 text, t2 text, body bytea
+) LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    alive bigint := 0;
+BEGIN
+    IF fence <> 0 THEN
+        PERFORM FROM millrace_workers w WHERE w.key = fence FOR KEY SHARE;
+        IF FOUND THEN
+            alive := 1;
+        END IF;
+    END IF;
+    IF cardinality(run_ids) > 0 THEN
+        run_keys := run_keys || ARRAY(SELECT r.key FROM unnest(run_ids) AS u (id) JOIN millrace_runs r ON r.id = u.id);
+    END IF;
+    IF cardinality(run_keys) > 0 THEN
+        RETURN QUERY SELECT 3::smallint, 0, r.key, r.status::bigint, r.ended, 0::bigint, 0::bigint, 0::bigint, r.id, r.name, r.body
+            FROM millrace_runs r WHERE r.key = ANY (run_keys) ORDER BY r.key FOR NO KEY UPDATE;
+    END IF;
+    IF cardinality(message_seqs) > 0 THEN
+        RETURN QUERY SELECT 2::smallint, 0, m.seq, m.run, m.due, m.priority::bigint, m.worker, m.published::bigint, m.topic, m.name, m.body
+            FROM millrace_messages m WHERE m.seq = ANY (message_seqs) ORDER BY m.seq FOR UPDATE;
+    END IF;
+    FOR i IN 1 .. cardinality(free_runs) LOOP
+        RETURN QUERY SELECT 6::smallint, i, m.seq, m.run, m.due, m.priority::bigint, m.worker, m.published::bigint, m.topic, m.name, m.body
+            FROM millrace_messages m WHERE m.run = free_runs[i] AND m.run <> 0 AND m.worker = 0
+            ORDER BY m.run, m.seq LIMIT free_limits[i] FOR UPDATE;
+    END LOOP;
+    FOR i IN 1 .. cardinality(named_runs) LOOP
+        RETURN QUERY SELECT 7::smallint, i, m.seq, m.run, m.due, m.priority::bigint, m.worker, m.published::bigint, m.topic, m.name, m.body
+            FROM millrace_messages m WHERE m.run = named_runs[i] AND m.name = named_names[i] AND m.name IS NOT NULL
+            ORDER BY m.run DESC, m.name DESC, m.seq DESC LIMIT 1 FOR UPDATE;
+    END LOOP;
+    IF cardinality(lock_kinds) > 0 THEN
+        RETURN QUERY SELECT 4::smallint, 0, r.kind::bigint, r.until, 0::bigint, 0::bigint, 0::bigint, 0::bigint, r.owner, r.name, r.body
+            FROM unnest(lock_kinds, lock_owners, lock_names) AS u (kind, owner, name)
+            JOIN millrace_rows r ON r.kind = u.kind AND r.owner = u.owner AND r.name = u.name
+            ORDER BY r.kind, r.owner, r.name FOR UPDATE OF r;
+    END IF;
+    IF cardinality(hold_seqs) > 0 THEN
+        RETURN QUERY SELECT 1::smallint, CASE WHEN m.seq IS NULL THEN 0 ELSE 1 END, u.seq, m.worker, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea
+            FROM unnest(hold_seqs) AS u (seq) LEFT JOIN millrace_messages m ON m.seq = u.seq
+            WHERE m.worker IS DISTINCT FROM fence;
+    END IF;
+    IF cardinality(row_kinds) > 0 THEN
+        RETURN QUERY SELECT 4::smallint, 0, r.kind::bigint, r.until, 0::bigint, 0::bigint, 0::bigint, 0::bigint, r.owner, r.name, r.body
+            FROM unnest(row_kinds, row_owners, row_names) AS u (kind, owner, name)
+            JOIN millrace_rows r ON r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
+    END IF;
+    FOR i IN 1 .. cardinality(list_kinds) LOOP
+        IF list_locks[i] = 0 THEN
+            RETURN QUERY SELECT 5::smallint, i, r.kind::bigint, r.until, 0::bigint, 0::bigint, 0::bigint, 0::bigint, r.owner, r.name, r.body
+                FROM millrace_rows r WHERE r.kind = list_kinds[i] AND r.owner = list_owners[i]
+                ORDER BY r.kind, r.owner, r.name LIMIT list_limits[i];
+        ELSE
+            RETURN QUERY SELECT 5::smallint, i, r.kind::bigint, r.until, 0::bigint, 0::bigint, 0::bigint, 0::bigint, r.owner, r.name, r.body
+                FROM millrace_rows r WHERE r.kind = list_kinds[i] AND r.owner = list_owners[i]
+                ORDER BY r.kind, r.owner, r.name LIMIT list_limits[i] FOR UPDATE;
+        END IF;
+    END LOOP;
+    RETURN QUERY SELECT 0::smallint, 0, coalesce(at, millrace_now()),
+        CASE WHEN fresh THEN nextval('millrace_numbers') ELSE 0 END, alive, 0::bigint, 0::bigint, 0::bigint,
+        m.value, NULL::text, NULL::bytea FROM millrace_meta m WHERE m.name = 'store';
+END
+$$;
+
+-- Writes what a commit changes, and under the mark of its connection a number
+-- that tells it from the one before. What was read of a message without a lock is verified: MR001 says that somebody
+-- changed it. A row, run id or queue that was absent and is there now violates
+-- a unique index. Absent rows and ids that were read and are not made are made
+-- and removed, which keeps others from making them until the commit ends.
+CREATE FUNCTION millrace_write(
+    mark bigint, number bigint,
+    drop_seqs bigint[], drop_workers bigint[], blind_seqs bigint[],
+    m_seqs bigint[], m_runs bigint[], m_dues bigint[], m_workers bigint[], m_published bigint[],
+    m_priorities bigint[], m_topics text[], m_names text[], m_bodies bytea[],
+    u_seqs bigint[], u_runs bigint[], u_dues bigint[], u_workers bigint[], u_published bigint[],
+    u_priorities bigint[], u_topics text[], u_names text[], u_bodies bytea[], u_expected bigint[],
+    r_keys bigint[], r_ids text[], r_names text[], r_statuses bigint[], r_ended bigint[], r_bodies bytea[],
+    a_keys bigint[], a_names text[], a_statuses bigint[], a_ended bigint[], a_bodies bytea[],
+    new_kinds smallint[], new_owners text[], new_names text[], new_untils bigint[], new_bodies bytea[],
+    put_kinds smallint[], put_owners text[], put_names text[], put_untils bigint[], put_bodies bytea[],
+    cut_kinds smallint[], cut_owners text[], cut_names text[],
+    not_kinds smallint[], not_owners text[], not_names text[], not_keys bigint[], not_ids text[],
+    q_topics text[], q_priorities bigint[]
+) RETURNS void LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    n bigint;
+BEGIN
+    IF cardinality(not_kinds) > 0 THEN
+        INSERT INTO millrace_rows (kind, owner, name, until, body)
+            SELECT u.kind, u.owner, u.name, 0, '' FROM unnest(not_kinds, not_owners, not_names) AS u (kind, owner, name)
+            ORDER BY u.kind, u.owner, u.name;
+        DELETE FROM millrace_rows r USING unnest(not_kinds, not_owners, not_names) AS u (kind, owner, name)
+            WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
+    END IF;
+    IF cardinality(not_keys) > 0 THEN
+        INSERT INTO millrace_runs (key, id, name, status, ended, body)
+            SELECT u.key, u.id, '', 0, 0, '' FROM unnest(not_keys, not_ids) AS u (key, id) ORDER BY u.id;
+        DELETE FROM millrace_runs r WHERE r.key = ANY (not_keys);
+    END IF;
+    IF cardinality(q_topics) > 0 THEN
+        INSERT INTO millrace_queues (topic, priority)
+            SELECT DISTINCT u.topic, u.priority::smallint FROM unnest(q_topics, q_priorities) AS u (topic, priority)
+            ORDER BY 1, 2
+            ON CONFLICT DO NOTHING;
+    END IF;
+    IF cardinality(drop_seqs) > 0 THEN
+        DELETE FROM millrace_messages m USING unnest(drop_seqs, drop_workers) AS u (seq, worker)
+            WHERE m.seq = u.seq AND m.worker = u.worker;
+        GET DIAGNOSTICS n = ROW_COUNT;
+        IF n <> cardinality(drop_seqs) THEN
+            RAISE EXCEPTION 'a message changed since it was read' USING ERRCODE = 'MR001';
+        END IF;
+    END IF;
+    IF cardinality(blind_seqs) > 0 THEN
+        DELETE FROM millrace_messages m WHERE m.seq = ANY (blind_seqs);
+    END IF;
+    IF cardinality(u_seqs) > 0 THEN
+        WITH done AS (
+            UPDATE millrace_messages m SET run = u.run, due = u.due, worker = u.worker, published = u.published,
+                priority = u.priority, topic = u.topic, name = u.name, body = u.body
+            FROM unnest(u_seqs, u_runs, u_dues, u_workers, u_published, u_priorities, u_topics, u_names, u_bodies, u_expected)
+                AS u (seq, run, due, worker, published, priority, topic, name, body, expected)
+            WHERE m.seq = u.seq AND (u.expected IS NULL OR m.worker = u.expected)
+            RETURNING u.expected
+        )
+        SELECT count(expected) INTO n FROM done;
+        IF n <> (SELECT count(e) FROM unnest(u_expected) AS e) THEN
+            RAISE EXCEPTION 'a message changed since it was read' USING ERRCODE = 'MR001';
+        END IF;
+    END IF;
+    IF cardinality(m_seqs) > 0 THEN
+        INSERT INTO millrace_messages (seq, run, due, worker, published, priority, topic, name, body)
+            SELECT * FROM unnest(m_seqs, m_runs, m_dues, m_workers, m_published, m_priorities, m_topics, m_names, m_bodies);
+    END IF;
+    IF cardinality(a_keys) > 0 THEN
+        UPDATE millrace_runs r SET name = u.name, status = u.status, ended = u.ended, body = u.body
+            FROM unnest(a_keys, a_names, a_statuses, a_ended, a_bodies) AS u (key, name, status, ended, body)
+            WHERE r.key = u.key;
+    END IF;
+    IF cardinality(r_keys) > 0 THEN
+        INSERT INTO millrace_runs (key, id, name, status, ended, body)
+            SELECT * FROM unnest(r_keys, r_ids, r_names, r_statuses, r_ended, r_bodies);
+    END IF;
+    IF cardinality(cut_kinds) > 0 THEN
+        DELETE FROM millrace_rows r USING unnest(cut_kinds, cut_owners, cut_names) AS u (kind, owner, name)
+            WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
+    END IF;
+    IF cardinality(new_kinds) > 0 THEN
+        INSERT INTO millrace_rows (kind, owner, name, until, body)
+            SELECT * FROM unnest(new_kinds, new_owners, new_names, new_untils, new_bodies);
+    END IF;
+    IF cardinality(put_kinds) > 0 THEN
+        INSERT INTO millrace_rows (kind, owner, name, until, body)
+            SELECT * FROM unnest(put_kinds, put_owners, put_names, put_untils, put_bodies)
+            ON CONFLICT (kind, owner, name) DO UPDATE SET until = excluded.until, body = excluded.body;
+    END IF;
+    IF mark <> 0 THEN
+        INSERT INTO millrace_commits AS c (mark, number, at) VALUES (mark, number, millrace_now())
+            ON CONFLICT ON CONSTRAINT millrace_commits_pkey DO UPDATE SET number = excluded.number, at = excluded.at;
+    END IF;
+END
+$$;
+
+-- Gives free messages that are due to a worker: of topics, higher priority
+-- first, then older; or those of a list. Where a queue's oldest message was
+-- found before, the search begins there (floors); what lies below is found by
+-- a search without floors. Others' grabs are not waited for. What has fallen
+-- due is made ready, if it is not taken.
+--
+-- Parts: 0 now, alive, more (1) and made ready (2), next, horizon (a number that
+-- is not new), microseconds of the search; 1 message; 2 run of a message and
+-- its status; 3 oldest ready message that was found (0: none), priority, topic.
+CREATE FUNCTION millrace_grab(
+    holder bigint, at bigint, wanted_topics text[], wanted_seqs bigint[], wanted bigint, bytes bigint,
+    floor_topics text[], floor_priorities bigint[], floor_seqs bigint[]
+) RETURNS TABLE (
+    part smallint, n1 bigint, n2 bigint, n3 bigint, n4 bigint, n5 bigint, n6 bigint,
+    t1 text, t2 text, body bytea
+) LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    moment  bigint;
+    horizon bigint;
+    more    bigint := 0;
+    next    bigint := 0;
+    q       record;
+    c       record;
+    below   bigint;
+    rest    bigint;
+    level   integer;
+    floor   bigint;
+    first   bigint;
+    begun   timestamptz;
+    took    bigint := 0;
+    -- candidates
+    seqs    bigint[] := '{}';
+    sizes   bigint[] := '{}';
+    dues    bigint[] := '{}';
+    ranks   bigint[] := '{}';
+    chosen  bigint[] := '{}';
+    turned  bigint[] := '{}';
+    runs    bigint[];
+    size    bigint := 0;
+BEGIN
+    PERFORM FROM millrace_workers w WHERE w.key = holder FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT 0::smallint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea;
+        RETURN;
+    END IF;
+    moment := coalesce(at, millrace_now());
+    SELECT last_value INTO horizon FROM millrace_numbers;
+    IF cardinality(wanted_seqs) > 0 THEN
+        SELECT coalesce(array_agg(s.seq), '{}'), coalesce(array_agg(s.size), '{}'), coalesce(array_agg(0::bigint), '{}'), coalesce(array_agg(s.priority), '{}')
+            INTO seqs, sizes, dues, ranks
+            FROM (SELECT m.seq, length(m.body)::bigint AS size, m.priority::bigint AS priority FROM millrace_messages m
+                WHERE m.seq = ANY (wanted_seqs) AND m.worker = 0 AND (abs(m.due) <= moment OR m.published > 0)
+                ORDER BY m.seq FOR UPDATE SKIP LOCKED) s;
+    ELSE
+        -- What waited and is due now, from the longest due on.
+        FOR q IN SELECT DISTINCT u.topic FROM unnest(wanted_topics) AS u (topic) LOOP
+            FOR c IN SELECT m.seq, length(m.body)::bigint AS size, m.due, m.priority FROM millrace_messages m
+                WHERE m.topic = q.topic AND m.worker = 0 AND m.due > 0 AND m.due <= moment
+                ORDER BY m.topic, m.due LIMIT greatest(wanted, 1000) FOR UPDATE SKIP LOCKED
+            LOOP
+                seqs := seqs || c.seq; sizes := sizes || c.size; dues := dues || c.due; ranks := ranks || c.priority::bigint;
+            END LOOP;
+        END LOOP;
+        -- What is ready, priority by priority, until there is enough.
+        rest := wanted;
+        begun := clock_timestamp();
+        FOR q IN SELECT k.topic, k.priority FROM millrace_queues k
+            WHERE k.topic = ANY (wanted_topics) ORDER BY k.priority DESC, k.topic
+        LOOP
+            IF level IS DISTINCT FROM q.priority THEN
+                EXIT WHEN rest <= 0;
+                level := q.priority;
+                below := rest;
+            END IF;
+            SELECT coalesce(max(f.seq), 0) INTO floor FROM unnest(floor_topics, floor_priorities, floor_seqs) AS f (topic, priority, seq)
+                WHERE f.topic = q.topic AND f.priority = q.priority;
+            first := 0;
+            FOR c IN SELECT m.seq, length(m.body)::bigint AS size, m.due FROM millrace_messages m
+                WHERE m.topic = q.topic AND m.priority = q.priority AND m.worker = 0 AND m.due <= 0 AND m.seq >= floor
+                ORDER BY m.topic, m.priority, m.seq LIMIT below FOR UPDATE SKIP LOCKED
+            LOOP
+                IF first = 0 THEN
+                    first := c.seq;
+                END IF;
+                seqs := seqs || c.seq; sizes := sizes || c.size; dues := dues || c.due; ranks := ranks || q.priority::bigint;
+                rest := rest - 1;
+            END LOOP;
+            RETURN QUERY SELECT 3::smallint, first, q.priority::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, q.topic, NULL::text, NULL::bytea;
+        END LOOP;
+        took := (extract(epoch FROM clock_timestamp() - begun) * 1000000)::bigint;
+    END IF;
+    -- The most urgent within the limits. What was ready and is not due any
+    -- more, since the clock was set back, waits again.
+    FOR c IN SELECT * FROM unnest(seqs, sizes, dues, ranks) AS u (seq, size, due, priority) ORDER BY u.priority DESC, u.seq LOOP
+        IF -c.due > moment THEN
+            turned := turned || c.seq;
+        ELSIF cardinality(chosen) >= wanted OR (bytes > 0 AND size >= bytes AND cardinality(chosen) > 0) THEN
+            more := 1;
+            IF c.due > 0 THEN
+                turned := turned || c.seq;
+            END IF;
+        ELSE
+            chosen := chosen || c.seq;
+            size := size + c.size;
+        END IF;
+    END LOOP;
+    IF cardinality(chosen) >= wanted AND cardinality(wanted_seqs) = 0 THEN
+        more := more | 1;
+    END IF;
+    IF cardinality(turned) > 0 THEN
+        UPDATE millrace_messages m SET due = -m.due WHERE m.seq = ANY (turned);
+        more := more | 2;
+    END IF;
+    IF cardinality(chosen) > 0 THEN
+        RETURN QUERY WITH held AS (
+            UPDATE millrace_messages m SET worker = holder WHERE m.seq = ANY (chosen) RETURNING m.*
+        ) SELECT 1::smallint, h.seq, h.run, h.due, h.priority::bigint, h.worker, h.published::bigint, h.topic, h.name, h.body FROM held h;
+        SELECT array_agg(m.run) INTO runs FROM millrace_messages m WHERE m.seq = ANY (chosen) AND m.run <> 0;
+        IF cardinality(runs) > 0 THEN
+            RETURN QUERY SELECT 2::smallint, r.key, r.status::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea
+                FROM millrace_runs r WHERE r.key = ANY (runs);
+        END IF;
+    END IF;
+    IF cardinality(wanted_seqs) = 0 THEN
+        SELECT coalesce(min(s.due), 0) INTO next FROM (SELECT DISTINCT u.topic FROM unnest(wanted_topics) AS u (topic)) t
+            CROSS JOIN LATERAL (SELECT m.due FROM millrace_messages m
+                WHERE m.topic = t.topic AND m.worker = 0 AND m.due > 0 AND m.due > moment AND m.due < 9223372036854775807
+                ORDER BY m.topic, m.due LIMIT 1) s;
+    END IF;
+    RETURN QUERY SELECT 0::smallint, moment, 1::bigint, more, next, horizon, took, NULL::text, NULL::text, NULL::bytea;
+END
+$$;
+
+-- Closes workers: those listed, and those whose lease ended before a time. Then
+-- frees what unknown workers hold in a piece of the messages. Whoever holds a
+-- message was registered before, and no key is given twice: so an unknown
+-- worker stays unknown, whatever happens meanwhile.
+--
+-- Parts: 0 now, freed, next; 1 worker that was closed.
+CREATE FUNCTION millrace_reap(
+    at bigint, expired boolean, closing bigint[], behind bigint, pieces bigint
+) RETURNS TABLE (
+    part smallint, key bigint, host text, boot text, pidns text, pid bigint, born text, started bigint, until bigint
+) LANGUAGE plpgsql VOLATILE
+SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    moment  bigint := coalesce(at, millrace_now());
+    last    bigint;
+    seen    bigint := 0;
+    freed   bigint := 0;
+    strays  bigint[];
+BEGIN
+    IF expired OR cardinality(closing) > 0 THEN
+        RETURN QUERY WITH closed AS (
+            DELETE FROM millrace_workers w WHERE w.key IN (
+                SELECT v.key FROM millrace_workers v
+                WHERE v.key = ANY (closing) OR (expired AND v.until < moment)
+                ORDER BY v.key FOR UPDATE
+            ) RETURNING w.*
+        ) SELECT 1::smallint, c.key, c.host, c.boot, c.pidns, c.pid, c.born, c.started, c.until FROM closed c;
+    END IF;
+    IF pieces <= 0 THEN
+        RETURN QUERY SELECT 0::smallint, 0::bigint, '', '', '', 0::bigint, '', coalesce(at, millrace_now()), behind;
+        RETURN;
+    END IF;
+    SELECT max(s.seq), count(*), array_agg(DISTINCT s.worker) FILTER (WHERE s.worker <> 0)
+        INTO last, seen, strays
+        FROM (SELECT m.seq, m.worker FROM millrace_messages m WHERE m.seq > behind ORDER BY m.seq LIMIT pieces) s;
+    strays := ARRAY(SELECT s FROM unnest(strays) AS s WHERE NOT EXISTS (SELECT FROM millrace_workers w WHERE w.key = s));
+    IF cardinality(strays) > 0 THEN
+        UPDATE millrace_messages m SET worker = 0
+            WHERE m.seq > behind AND m.seq <= last AND m.worker = ANY (strays);
+        GET DIAGNOSTICS freed = ROW_COUNT;
+    END IF;
+    RETURN QUERY SELECT 0::smallint, freed, '', '', '', 0::bigint, '', coalesce(at, millrace_now()),
+        CASE WHEN seen = pieces THEN last ELSE 0 END;
+END
+$$;
+
+-- Removes rows whose time has passed, then closed runs that ended before a
+-- time with all rows that they own, and returns how many rows and runs. Num is
+-- how numbers are written in the names of owners.
+CREATE FUNCTION millrace_purge(at bigint, before bigint, most bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    moment bigint := coalesce(at, millrace_now());
+    gone   bigint;
+    ended  bigint;
+    keys   bigint[];
+    kind0  smallint := 0;
+    num    text;
+    n      bigint;
+BEGIN
+    DELETE FROM millrace_rows r USING (
+        SELECT s.kind, s.owner, s.name FROM millrace_rows s WHERE s.until > 0 AND s.until <= moment
+        ORDER BY s.until LIMIT most FOR UPDATE SKIP LOCKED
+    ) s WHERE r.kind = s.kind AND r.owner = s.owner AND r.name = s.name;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    DELETE FROM millrace_commits c WHERE c.mark IN (
+        SELECT o.mark FROM millrace_commits o WHERE o.at < millrace_now() - 86400000000 LIMIT most FOR UPDATE SKIP LOCKED
+    );
+    IF before <= 0 OR gone >= most THEN
+        RETURN gone;
+    END IF;
+    WITH closed AS (
+        DELETE FROM millrace_runs r WHERE r.key IN (
+            SELECT s.key FROM millrace_runs s WHERE s.ended > 0 AND s.ended < before
+            ORDER BY s.ended LIMIT most - gone FOR UPDATE SKIP LOCKED
+        ) RETURNING r.key
+    )
+    SELECT array_agg(c.key), count(*) INTO keys, ended FROM closed c;
+    IF ended = 0 THEN
+        RETURN gone;
+    END IF;
+    LOOP
+        SELECT min(r.kind) INTO kind0 FROM millrace_rows r WHERE r.kind > kind0;
+        EXIT WHEN kind0 IS NULL;
+        FOREACH n IN ARRAY keys LOOP
+            num := '';
+            FOR i IN REVERSE 12 .. 0 LOOP
+                num := num || substr('0123456789abcdefghijklmnopqrstuv', ((n >> (5 * i)) & 31)::integer + 1, 1);
+            END LOOP;
+            DELETE FROM millrace_rows r WHERE r.kind = kind0 AND r.owner = num;
+            DELETE FROM millrace_rows r WHERE r.kind = kind0 AND r.owner >= num || '/' AND r.owner < num || '0';
+        END LOOP;
+    END LOOP;
+    RETURN gone + ended;
+END
+$$;

@@ -1,0 +1,2 @@
+-- Tells the server's clock in microseconds.
+SELECT millrace_now()

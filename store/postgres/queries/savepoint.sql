@@ -1,0 +1,2 @@
+-- Begins what can be undone by itself inside a caller's transaction.
+SAVEPOINT millrace

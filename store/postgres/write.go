@@ -1,0 +1,285 @@
+package postgres
+
+import (
+	"fmt"
+
+	"github.com/lib/pq/oid"
+
+	"github.com/millrace-go/millrace/store"
+)
+
+// writeArgs are the arrays that millrace_write takes, in its order.
+type writeArgs struct {
+	dropSeqs, dropWorkers, blindSeqs *array
+	insert, update                   messageArgs
+	expected                         *array
+	runs, advances                   runArgs
+	created, put                     rowArgs
+	cut, absent                      keyArgs
+	absentKeys, absentIDs            *array
+	topics, priorities               *array
+
+	all []*array
+}
+
+type messageArgs struct {
+	seqs, runs, dues, workers, published, priorities, topics, names, bodies *array
+}
+
+type runArgs struct{ keys, ids, names, statuses, ended, bodies *array }
+
+type rowArgs struct {
+	keyArgs
+	untils, bodies *array
+}
+
+type keyArgs struct{ kinds, owners, names *array }
+
+func newWriteArgs() *writeArgs {
+	a := &writeArgs{}
+	arrays(&a.all, oid.T_int8, &a.dropSeqs, &a.dropWorkers, &a.blindSeqs)
+	a.insert.list(&a.all)
+	a.update.list(&a.all)
+	arrays(&a.all, oid.T_int8, &a.expected)
+	a.runs.list(&a.all, true)
+	a.advances.list(&a.all, false)
+	a.created.list(&a.all)
+	a.put.list(&a.all)
+	a.cut.list(&a.all)
+	a.absent.list(&a.all)
+	arrays(&a.all, oid.T_int8, &a.absentKeys)
+	arrays(&a.all, oid.T_text, &a.absentIDs)
+	arrays(&a.all, oid.T_text, &a.topics)
+	arrays(&a.all, oid.T_int8, &a.priorities)
+	return a
+}
+
+func (m *messageArgs) list(all *[]*array) {
+	arrays(all, oid.T_int8, &m.seqs, &m.runs, &m.dues, &m.workers, &m.published, &m.priorities)
+	arrays(all, oid.T_text, &m.topics, &m.names)
+	arrays(all, oid.T_bytea, &m.bodies)
+}
+
+func (r *runArgs) list(all *[]*array, ids bool) {
+	arrays(all, oid.T_int8, &r.keys)
+	if ids {
+		arrays(all, oid.T_text, &r.ids)
+	}
+	arrays(all, oid.T_text, &r.names)
+	arrays(all, oid.T_int8, &r.statuses, &r.ended)
+	arrays(all, oid.T_bytea, &r.bodies)
+}
+
+func (k *keyArgs) list(all *[]*array) {
+	arrays(all, oid.T_int2, &k.kinds)
+	arrays(all, oid.T_text, &k.owners, &k.names)
+}
+
+func (r *rowArgs) list(all *[]*array) {
+	r.keyArgs.list(all)
+	arrays(all, oid.T_int8, &r.untils)
+	arrays(all, oid.T_bytea, &r.bodies)
+}
+
+func (k *keyArgs) add(key store.RowKey) {
+	k.kinds.integer(int64(key.Kind))
+	k.owners.text(key.Owner)
+	k.names.text(key.Name)
+}
+
+func (r *rowArgs) add(row *store.Row) {
+	r.keyArgs.add(row.RowKey)
+	r.untils.integer(int64(row.Until))
+	r.bodies.bytes(row.Body)
+}
+
+func (m *messageArgs) add(msg *store.Message) error {
+	body, err := msg.MarshalBody()
+	if err != nil {
+		return err
+	}
+	m.seqs.integer(msg.Seq)
+	m.runs.integer(msg.Run)
+	m.dues.integer(int64(msg.Due))
+	m.workers.integer(msg.Worker)
+	m.published.integer(int64(msg.Published))
+	m.priorities.integer(int64(msg.Priority))
+	m.topics.text(msg.Topic)
+	m.names.textOrNull(msg.Name)
+	m.bodies.bytes(body)
+	return nil
+}
+
+func (r *runArgs) add(run *store.Run) error {
+	body, err := run.MarshalBody()
+	if err != nil {
+		return err
+	}
+	r.keys.integer(run.Key)
+	if r.ids != nil {
+		r.ids.text(run.ID)
+	}
+	r.names.text(run.Name)
+	r.statuses.integer(int64(run.Status))
+	r.ended.integer(int64(run.Ended))
+	r.bodies.bytes(body)
+	return nil
+}
+
+// writing returns the arguments of millrace_write, emptied.
+func (b *buffers) writing() *writeArgs {
+	if b.write == nil {
+		b.write = newWriteArgs()
+	}
+	for _, a := range b.write.all {
+		a.reset()
+	}
+	return b.write
+}
+
+// changer writes changes. Messages and runs with numbers from the snapshot's on
+// are new; what of the others is gone is not made again.
+type changer struct {
+	x      executor
+	snap   *store.Snapshot
+	queues *queues // where the database knows of; those that it may not know are told
+	news   []queue // told
+	mark   int64   // 0: none
+	number int64
+}
+
+func (w *changer) apply(c *store.Changes) error {
+	a := w.x.buffers().writing()
+	w.dropMessages(a, c.DeleteMessages)
+	if err := w.putMessages(a, c.PutMessages); err != nil {
+		return err
+	}
+	ids := map[string]bool{}
+	for _, r := range c.PutRuns {
+		into := &a.advances
+		if r.Key >= w.snap.NextSeq {
+			into = &a.runs
+			ids[r.ID] = true
+		}
+		if err := into.add(r); err != nil {
+			return err
+		}
+	}
+	w.putRows(a, c)
+	w.keepAbsentIDs(a, ids)
+	args := make([]any, 0, 2+len(a.all))
+	args = append(args, w.mark, w.number)
+	for _, list := range a.all {
+		args = append(args, list)
+	}
+	return w.x.query(sqlWrite, nil, args...)
+}
+
+// holder returns who held a message when it was read, if it was.
+func (w *changer) holder(seq int64) (worker int64, known bool) {
+	if h, ok := w.snap.Holds[seq]; ok && h.Exists {
+		return h.Worker, true
+	}
+	if m := w.snap.Messages[seq]; m != nil {
+		return m.Worker, true
+	}
+	return 0, false
+}
+
+func (w *changer) dropMessages(a *writeArgs, seqs []int64) {
+	for _, seq := range seqs {
+		worker, known := w.holder(seq)
+		if !known {
+			a.blindSeqs.integer(seq)
+			continue
+		}
+		a.dropSeqs.integer(seq)
+		a.dropWorkers.integer(worker)
+	}
+}
+
+func (w *changer) putMessages(a *writeArgs, all []*store.Message) error {
+	w.news = w.queues.unknown(w.news[:0], all)
+	for _, q := range w.news {
+		a.topics.text(q.topic)
+		a.priorities.integer(int64(q.priority))
+	}
+	for _, m := range all {
+		if m.Seq >= w.snap.NextSeq {
+			if err := a.insert.add(m); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.update.add(m); err != nil {
+			return err
+		}
+		if worker, known := w.holder(m.Seq); known {
+			a.expected.integer(worker)
+		} else {
+			a.expected.nothing()
+		}
+	}
+	return nil
+}
+
+// putRows tells rows that were absent, and must still be, from others. Absent
+// ones that stay absent are kept so, unless a run's lock does that.
+func (w *changer) putRows(a *writeArgs, c *store.Changes) {
+	written := 0
+	for _, r := range c.PutRows {
+		if old, read := w.snap.Rows[r.RowKey]; read && old == nil {
+			a.created.add(r)
+			written++
+			continue
+		}
+		a.put.add(r)
+	}
+	for _, k := range c.DeleteRows {
+		a.cut.add(k)
+	}
+	absent := 0
+	for _, r := range w.snap.Rows {
+		if r == nil {
+			absent++
+		}
+	}
+	if absent == written {
+		return
+	}
+	put := make(map[store.RowKey]bool, len(c.PutRows))
+	for _, r := range c.PutRows {
+		put[r.RowKey] = true
+	}
+	for k, r := range w.snap.Rows {
+		if r == nil && !put[k] && !guarded(w.snap, k.Owner) {
+			a.absent.add(k)
+		}
+	}
+}
+
+func (w *changer) keepAbsentIDs(a *writeArgs, inserted map[string]bool) {
+	for id, r := range w.snap.RunIDs {
+		if r == nil && !inserted[id] {
+			a.absentKeys.integer(-w.snap.NextSeq - int64(a.absentKeys.n))
+			a.absentIDs.text(id)
+		}
+	}
+}
+
+// check refuses numbers that were not given out: they would collide with
+// later ones.
+func check(c *store.Changes, first int64) error {
+	end := first + c.Seqs
+	for _, m := range c.PutMessages {
+		if m.Seq <= 0 || m.Seq >= end {
+			return fmt.Errorf("message %d: the number was not given out", m.Seq)
+		}
+	}
+	for _, r := range c.PutRuns {
+		if r.Key <= 0 || r.Key >= end {
+			return fmt.Errorf("run %d: the number was not given out", r.Key)
+		}
+	}
+	return nil
+}
