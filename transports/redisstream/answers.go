@@ -26,8 +26,8 @@ type answers struct {
 
 func newAnswers() *answers { return &answers{signal: make(chan struct{}, 1)} }
 
-func (a *answers) done(ids ...string)     { a.add(ids, nil) }
-func (a *answers) giveBack(ids ...string) { a.add(nil, ids) }
+func (a *answers) done(id string)     { a.add([]string{id}, nil) }
+func (a *answers) giveBack(id string) { a.add(nil, []string{id}) }
 
 func (a *answers) add(finished, back []string) {
 	a.mu.Lock()
@@ -100,7 +100,7 @@ func (x *subscription) settle(ctx context.Context, ids []string, do func(context
 		if err := do(ctx, ids[:n]); err != nil && !gone(err) {
 			return ids, err
 		}
-		x.forget(ids[:n])
+		x.flights.Forget(ids[:n])
 		ids = ids[n:]
 	}
 	return nil, nil

@@ -3,6 +3,7 @@ package redisstream_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	plain "github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
@@ -52,6 +53,10 @@ func TestPlainWatermillServices(t *testing.T) {
 	got = receive(t, theirs)
 	require.True(t, got.Ack())
 	require.True(t, sent.Equals(got))
+	require.Eventually(t, func() bool { // though the entry stays in the stream
+		n, err := tr.Backlog(t.Context(), "to-them")
+		return err == nil && n == 0
+	}, patience, time.Millisecond)
 	require.NoError(t, sub.Close())
 	require.NoError(t, pub.Close())
 }

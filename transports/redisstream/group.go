@@ -51,7 +51,7 @@ func (x *subscription) tend(life context.Context) {
 
 // keep keeps what is in flight from being claimed.
 func (x *subscription) keep(ctx context.Context) error {
-	for ids := range slices.Chunk(x.known(), chunk) {
+	for ids := range slices.Chunk(x.flights.Known(), chunk) {
 		args := []any{x.group, x.consumer}
 		for _, id := range ids {
 			args = append(args, id)

@@ -72,7 +72,7 @@ func (in *inlet) claim(ctx context.Context, limit int) ([]redis.XMessage, error)
 	}
 	var ids []string
 	for _, p := range pending {
-		if p.Consumer != x.consumer || !x.knows(p.ID) {
+		if p.Consumer != x.consumer || !x.flights.Knows(p.ID) {
 			ids = append(ids, p.ID)
 		}
 	}

@@ -86,7 +86,8 @@ func (t *Transport) forget(s *Subscriber) {
 }
 
 // Backlog implements [transports.Backlogger]: entries that the group has not
-// acknowledged. Where the group does not exist, these are all entries.
+// acknowledged. Where that group does not exist, it is what the foremost of
+// others has not acknowledged, and without any group all entries.
 func (t *Transport) Backlog(ctx context.Context, topic string) (int, error) {
 	stream := t.stream(topic)
 	length, err := t.client.XLen(ctx, stream).Result()
@@ -97,12 +98,18 @@ func (t *Transport) Backlog(ctx context.Context, topic string) (int, error) {
 	if err != nil {
 		return int(length), nil // it is gone by now, or may not be asked
 	}
+	least := length
 	for _, g := range groups {
-		if g.Name == t.cfg.Group && g.Lag >= 0 {
-			return int(min(length, g.Lag+g.Pending)), nil
+		open := g.Lag + g.Pending
+		if g.Lag < 0 { // the server can't tell
+			open = length
 		}
+		if g.Name == t.cfg.Group {
+			return int(min(length, open)), nil
+		}
+		least = min(least, open)
 	}
-	return int(length), nil
+	return int(least), nil
 }
 
 // Close implements [transports.Transport].

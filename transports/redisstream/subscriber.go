@@ -7,6 +7,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/millrace-go/millrace/transports/inflight"
 )
 
 // Subscriber shares the messages of its topics with other subscribers.
@@ -32,10 +34,11 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	x := &subscription{
 		t: s.t, log: s.t.cfg.Log.With("topic", topic),
 		stream: s.t.stream(topic), group: s.t.cfg.Group, consumer: consumers + watermill.NewShortUUID(),
-		out: make(chan *message.Message), slots: make(chan struct{}, s.concurrency),
-		refused: make(chan struct{}, max(1000, 10*s.concurrency)), mine: map[string]bool{},
 		answers: newAnswers(),
 	}
+	x.flights = inflight.New(inflight.Config[string]{
+		Concurrency: s.concurrency, Drain: s.t.cfg.Drain, Done: x.answers.done, GiveBack: x.answers.giveBack,
+	})
 	x.trouble = newLink(x.log, "stream "+x.stream)
 	if _, err := x.join(ctx); err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
@@ -52,7 +55,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		defer cancel()
 		x.run(ctx)
 	})
-	return x.out, nil
+	return x.flights.Out(), nil
 }
 
 func (s *Subscriber) isClosed() bool {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/millrace-go/millrace/transports/inflight"
 )
 
 // consumers is what the names of our consumers begin with.
@@ -20,18 +22,10 @@ type subscription struct {
 	log                     *slog.Logger
 	stream, group, consumer string
 
-	out     chan *message.Message
-	slots   chan struct{} // one for each message in flight
-	refused chan struct{} // one for each that waits to come again and takes no slot
 	answers *answers
 	trouble *link        // refusals of the server that concern this stream
 	reading atomic.Int64 // id of the connection that reads, while it may block; 0: none does
-
-	flying  sync.WaitGroup // messages in flight
-	senders sync.WaitGroup // who may send on out
-	mu      sync.Mutex
-	ended   bool            // nobody may begin to send on out
-	mine    map[string]bool // entries received and not settled
+	flights *inflight.Flights[string]
 }
 
 // run receives until ctx ends, and returns when nothing is in flight any more.
@@ -45,8 +39,8 @@ func (x *subscription) run(ctx context.Context) {
 
 	x.receive(ctx)
 	close(quiet)
-	x.closeOut()
-	x.flying.Wait()
+	x.flights.Close()
+	x.flights.Wait()
 	end()
 	background.Wait()
 	x.leave()
@@ -59,7 +53,7 @@ func (x *subscription) receive(ctx context.Context) {
 	defer x.uninvolved(in)
 	var pause pauses
 	for {
-		room := x.room(ctx)
+		room := x.flights.Room(ctx)
 		if room == 0 {
 			return
 		}
@@ -74,21 +68,6 @@ func (x *subscription) receive(ctx context.Context) {
 		for _, e := range entries {
 			x.take(ctx, e)
 		}
-	}
-}
-
-// room waits until a message has room, and returns for how many there is.
-// When ctx ends, there is none.
-func (x *subscription) room(ctx context.Context) int {
-	if ctx.Err() != nil {
-		return 0
-	}
-	select {
-	case x.slots <- struct{}{}:
-		<-x.slots
-		return max(cap(x.slots)-len(x.slots), 1)
-	case <-ctx.Done():
-		return 0
 	}
 }
 
@@ -136,7 +115,7 @@ func (x *subscription) claimEvery() time.Duration {
 
 // take hands an entry on, or settles it if that can't be.
 func (x *subscription) take(ctx context.Context, e redis.XMessage) {
-	if !x.begin(e.ID) {
+	if !x.flights.Begin(e.ID) {
 		return
 	}
 	if e.Values == nil { // it was deleted, but is pending
@@ -147,17 +126,10 @@ func (x *subscription) take(ctx context.Context, e redis.XMessage) {
 		x.park(ctx, e, err)
 		return
 	}
-	if !acquire(ctx, x.slots) {
-		x.answers.giveBack(e.ID)
-		return
-	}
-	d, ok := x.deliver(ctx, e)
-	if !ok {
-		<-x.slots
-		x.answers.giveBack(e.ID)
-		return
-	}
-	x.flying.Go(func() { x.carry(ctx, e, d) })
+	x.flights.Take(ctx, e.ID, func() *message.Message {
+		msg, _ := messageOf(x.stream, e) // as above
+		return msg
+	})
 }
 
 // park puts away what is no message.
@@ -180,71 +152,3 @@ func (x *subscription) park(ctx context.Context, e redis.XMessage, reason error)
 
 // parkedLimit is about how many parked entries are kept of a topic.
 const parkedLimit = 10_000
-
-// begin reports whether an entry is new to this subscription, which has it now.
-func (x *subscription) begin(id string) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.mine[id] {
-		return false
-	}
-	x.mine[id] = true
-	return true
-}
-
-func (x *subscription) knows(id string) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.mine[id]
-}
-
-func (x *subscription) forget(ids []string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, id := range ids {
-		delete(x.mine, id)
-	}
-}
-
-// known lists what is not settled.
-func (x *subscription) known() []string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	ids := make([]string, 0, len(x.mine))
-	for id := range x.mine {
-		ids = append(ids, id)
-	}
-	return ids
-}
-
-// startSending reports whether out is still open, and keeps it so until
-// senders is told that it is done.
-func (x *subscription) startSending() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.ended {
-		x.senders.Add(1)
-	}
-	return !x.ended
-}
-
-// closeOut closes out once nobody sends.
-func (x *subscription) closeOut() {
-	x.mu.Lock()
-	x.ended = true
-	x.mu.Unlock()
-	x.senders.Wait()
-	close(x.out)
-}
-
-func acquire(ctx context.Context, slots chan<- struct{}) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	select {
-	case slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
