@@ -24,11 +24,12 @@ type bench struct {
 	clients   int
 	limitFor  time.Duration // how long a limit is measured on each number of connections
 	kill      killing
+	handover  string // router.Config.Handover
 }
 
 // bench is one on a pair.
 func (o options) bench(dir string, p pair, n int) (*bench, error) {
-	b := &bench{dir: dir, pair: p, n: n, clients: o.clients, limitFor: o.limitFor, kill: o.kill}
+	b := &bench{dir: dir, pair: p, n: n, clients: o.clients, limitFor: o.limitFor, kill: o.kill, handover: o.handover}
 	var err error
 	if b.store, err = o.servers.resolve(p.store); err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func remove(dir string) { _ = os.RemoveAll(dir) }
 // config is that of a Router on a place.
 func (p *place) config() router.Config {
 	return router.Config{
-		Store: p.store, Transport: p.transport, Concurrency: concurrency,
+		Store: p.store, Transport: p.transport, Handover: p.handover, Concurrency: concurrency,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
@@ -75,7 +76,7 @@ func (b *bench) open(ctx context.Context) (*rig, error) {
 	}
 	r, err := router.New(ctx, p.config())
 	if err != nil {
-		_ = p.drop()
+		p.dropOrTell()
 		return nil, err
 	}
 	return &rig{Router: r, place: p, bench: b}, nil
@@ -106,9 +107,9 @@ func (r *rig) stop() error {
 }
 
 // close stops the Router, closes its store, and drops the place. Deferred, it
-// may be called after stop. What can't be dropped stays.
+// may be called after stop.
 func (r *rig) close() {
 	_ = r.stop()
 	_ = r.Close()
-	_ = r.drop()
+	r.dropOrTell()
 }

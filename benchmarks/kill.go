@@ -134,7 +134,7 @@ func (b *bench) crew(ctx context.Context, w workload, processes, n int) (*crew, 
 	}
 	c := &crew{place: p, lease: b.kill.lease}
 	c.fleet, err = newFleet(assignment{
-		Store: p.store, Transport: p.transport, Service: p.service,
+		Store: p.store, Transport: p.transport, Handover: p.handover, Service: p.service,
 		Workload: w.name, Clients: b.clients, Lease: b.kill.lease,
 	}, newRecord(n, w.steps))
 	if err == nil {
@@ -158,7 +158,7 @@ func (c *crew) close() {
 	if c.store != nil {
 		_ = c.store.Close()
 	}
-	_ = c.place.drop()
+	c.place.dropOrTell()
 }
 
 // wait blocks until all runs have ended. It gives up when for some time none

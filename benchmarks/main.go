@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
+	"syscall"
 
 	_ "github.com/millrace-go/millrace/store/memory"
 	_ "github.com/millrace-go/millrace/store/postgres"
@@ -15,11 +17,13 @@ import (
 	_ "github.com/millrace-go/millrace/store/sqlite"
 	_ "github.com/millrace-go/millrace/transports/amqp"
 	_ "github.com/millrace-go/millrace/transports/memory"
+	_ "github.com/millrace-go/millrace/transports/redisstream"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	slog.SetLogLoggerLevel(slog.LevelWarn)
 	err := command(ctx)
 	if errors.Is(err, flag.ErrHelp) {
 		return

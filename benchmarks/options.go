@@ -19,6 +19,7 @@ type options struct {
 	repeat    int
 	dir       string
 	limitFor  time.Duration
+	handover  string
 	kill      killing
 
 	json      bool
@@ -78,6 +79,7 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.DurationVar(&o.limitFor, "limitfor", 400*time.Millisecond, "`time` that the store's limit is measured for, on each number of connections")
 	f.DurationVar(&o.kill.every, "killevery", time.Second, "`time` between two kills of -kill; each third also restarts the broker")
 	f.DurationVar(&o.kill.lease, "lease", 10*time.Second, "`time` that a worker process of -kill and of two keeps its messages without a heartbeat")
+	f.StringVar(&o.handover, "handover", "", "`way` of messages that could run where they come from, with a broker: broker or local (default broker)")
 	f.BoolVar(&o.json, "json", false, "print a line of JSON for each workload")
 	f.StringVar(&o.out, "out", "", "write the lines of JSON to `file`")
 	f.StringVar(&o.html, "html", "", "write a report with charts to `file`")

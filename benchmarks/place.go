@@ -5,15 +5,20 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lib/pq" // also the driver of store/postgres
 	"github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/millrace-go/millrace/step"
+	"github.com/millrace-go/millrace/store"
 )
 
 // place is where one measurement has its rows and messages: a new file, a new
@@ -21,6 +26,7 @@ import (
 type place struct {
 	store     string // URL
 	transport string // URL; "" when messages travel through the store
+	handover  string // router.Config.Handover
 	service   string // begins the names of its topics; no other measurement has it
 	file      string // of an sqlite store
 	drops     []func(ctx context.Context) error
@@ -28,7 +34,7 @@ type place struct {
 
 // place makes a new place.
 func (b *bench) place(ctx context.Context) (*place, error) {
-	p := &place{service: "bench-" + token()}
+	p := &place{service: "bench-" + token(), handover: b.handover}
 	if err := p.makeStore(ctx, b); err != nil {
 		return nil, errors.Join(err, p.drop())
 	}
@@ -154,12 +160,28 @@ func (p *place) makeTransport(b *bench) error {
 	case "amqp", "amqps":
 		server := *u
 		server.RawQuery = ""
-		p.drops = append(p.drops, func(context.Context) error { return deleteQueues(server.String(), p.service) })
+		p.drops = append(p.drops, func(ctx context.Context) error { return p.dropQueues(ctx, server.String()) })
 	case "redis", "rediss":
 		p.makePrefix(u)
 		p.transport = u.String()
 	}
 	return nil
+}
+
+// dropQueues deletes those of the service, and the one on which the store is
+// sent outcomes. A store in memory is gone, and nobody knows its name.
+func (p *place) dropQueues(ctx context.Context, server string) error {
+	names := []string{p.service, p.service + ".parked"}
+	if s := scheme(p.store); s == "memory" || s == overGoChannel.store {
+		return deleteQueues(server, names...)
+	}
+	s, err := store.Open(ctx, p.store, store.Options{})
+	if err != nil {
+		return errors.Join(err, deleteQueues(server, names...))
+	}
+	defer s.Close()
+	b, err := s.Beat(ctx, store.Beat{Lease: time.Second})
+	return errors.Join(err, deleteQueues(server, append(names, step.HomeTopic(b.Store))...))
 }
 
 // deleteQueues deletes queues of an AMQP server. One that does not exist is
@@ -182,12 +204,19 @@ func deleteQueues(rawURL string, names ...string) error {
 	return nil
 }
 
+// dropOrTell is drop. What can't be deleted stays, and is told.
+func (p *place) dropOrTell() {
+	if err := p.drop(); err != nil {
+		slog.Warn("benchmarks: something was left behind", "service", p.service, "error", err)
+	}
+}
+
 // drop deletes what the place has made.
 func (p *place) drop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var errs []error
-	for _, drop := range p.drops {
+	for _, drop := range slices.Backward(p.drops) { // the store last: it is asked
 		errs = append(errs, drop(ctx))
 	}
 	p.drops = nil

@@ -22,6 +22,7 @@ const workerEnv = "BENCHMARKS_WORKER"
 type assignment struct {
 	Store     string        `json:"store"`
 	Transport string        `json:"transport"`
+	Handover  string        `json:"handover"`
 	Service   string        `json:"service"`
 	Workload  string        `json:"workload"`
 	Clients   int           `json:"clients"`
@@ -62,7 +63,7 @@ func workOn(ctx context.Context, text string, in io.Reader, tell *teller) error 
 	if err != nil {
 		return err
 	}
-	p := &place{store: a.Store, transport: a.Transport, service: a.Service}
+	p := &place{store: a.Store, transport: a.Transport, handover: a.Handover, service: a.Service}
 	c := p.config()
 	c.Lease = a.Lease
 	r, err := router.New(ctx, c)
