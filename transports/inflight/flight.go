@@ -46,17 +46,17 @@ func (f *Flights[K]) carry(ctx context.Context, key K, d delivery, newMessage fu
 		d.end()
 		switch v {
 		case acknowledged:
-			f.cfg.Done(key)
+			f.Done(key)
 			<-f.slots
 			return
 		case abandoned:
-			f.cfg.GiveBack(key)
+			f.GiveBack(key)
 			<-f.slots
 			return
 		}
 		var ok bool
 		if d, ok = f.redeliver(ctx, times, newMessage); !ok {
-			f.cfg.GiveBack(key)
+			f.GiveBack(key)
 			return
 		}
 	}
@@ -73,7 +73,7 @@ func (f *Flights[K]) await(ctx context.Context, msg *message.Message) verdict {
 		case <-msg.Nacked():
 			return refused
 		case <-ended:
-			drain := time.NewTimer(f.cfg.Drain)
+			drain := time.NewTimer(f.drain)
 			defer drain.Stop()
 			ended, over = nil, drain.C
 		case <-over:

@@ -12,22 +12,13 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// Config sets up [Flights]. All of it must be given.
-type Config[K comparable] struct {
-	Concurrency int           // most messages that are given out and not answered
-	Drain       time.Duration // how long they may take once the subscription has ended
-
-	// Done and GiveBack end a message: it was acknowledged, or others are to
-	// have it. They return at once, and the message counts as received until
-	// [Flights.Forget] is told of it.
-	Done, GiveBack func(key K)
-}
-
-// Flights are the messages of one subscription. Receive, which is the
-// subscription's own goroutine, calls Room, Take and Begin, and in the end
-// Close and Wait. Known, Knows and Forget may be called by anybody.
+// Flights are the messages of one subscription, each under a key that its
+// broker knows it by. One goroutine receives: it calls Room, Begin and Take, and
+// in the end Close and Wait. Another runs Answer meanwhile. The rest may be
+// called by anybody.
 type Flights[K comparable] struct {
-	cfg     Config[K]
+	drain   time.Duration
+	answers answers[K]
 	out     chan *message.Message
 	slots   chan struct{} // one for each message in flight
 	refused chan struct{} // one for each that waits to come again and takes no slot
@@ -39,11 +30,13 @@ type Flights[K comparable] struct {
 	mine    map[K]bool
 }
 
-// New returns flights without messages.
-func New[K comparable](c Config[K]) *Flights[K] {
-	n := max(c.Concurrency, 1)
+// New returns flights without messages. At most so many are given out and not
+// answered at a time; drain is how long they may take once the subscription has
+// ended.
+func New[K comparable](concurrency int, drain time.Duration) *Flights[K] {
+	n := max(concurrency, 1)
 	return &Flights[K]{
-		cfg: c, out: make(chan *message.Message, n), slots: make(chan struct{}, n),
+		drain: drain, answers: answers[K]{signal: make(chan struct{}, 1)}, out: make(chan *message.Message, n), slots: make(chan struct{}, n),
 		refused: make(chan struct{}, max(1000, 10*n)), mine: map[K]bool{},
 	}
 }
@@ -62,7 +55,7 @@ func (f *Flights[K]) Room(ctx context.Context) int {
 }
 
 // Begin notes that a message was received. It reports false for one that was
-// received before and is not forgotten.
+// received before, and of which the broker does not know yet how it ended.
 func (f *Flights[K]) Begin(key K) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,14 +66,15 @@ func (f *Flights[K]) Begin(key K) bool {
 	return true
 }
 
-// Knows reports whether a message was received and is not forgotten.
+// Knows reports whether a message was received, and the broker does not know
+// yet how it ended.
 func (f *Flights[K]) Knows(key K) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.mine[key]
 }
 
-// Known lists what was received and is not forgotten.
+// Known lists such messages.
 func (f *Flights[K]) Known() []K {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,8 +85,8 @@ func (f *Flights[K]) Known() []K {
 	return keys
 }
 
-// Forget says that the broker knows how messages ended.
-func (f *Flights[K]) Forget(keys []K) {
+// forget says that the broker knows how messages ended.
+func (f *Flights[K]) forget(keys []K) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, key := range keys {
@@ -105,13 +99,13 @@ func (f *Flights[K]) Forget(keys []K) {
 // message is out for the first time, or ctx has ended: then it is given back.
 func (f *Flights[K]) Take(ctx context.Context, key K, newMessage func() *message.Message) {
 	if !acquire(ctx, f.slots) {
-		f.cfg.GiveBack(key)
+		f.GiveBack(key)
 		return
 	}
 	d, ok := f.deliver(ctx, newMessage)
 	if !ok {
 		<-f.slots
-		f.cfg.GiveBack(key)
+		f.GiveBack(key)
 		return
 	}
 	f.flying.Go(func() { f.carry(ctx, key, d, newMessage) })

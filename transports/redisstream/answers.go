@@ -4,10 +4,10 @@ import (
 	"context"
 	_ "embed"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/millrace-go/millrace/transports/inflight"
 )
 
 //go:embed scripts/giveback.lua
@@ -15,95 +15,23 @@ var giveBackText string
 
 var giveBackScript = redis.NewScript(giveBackText)
 
-// answers are what the server is to be told about entries. It is safe for
-// concurrent use.
-type answers struct {
-	signal chan struct{} // holds a token while answers may be there
-
-	mu             sync.Mutex
-	finished, back []string
+// answer tells the group how messages ended, until life ends.
+func (x *subscription) answer(life context.Context) {
+	defer x.uninvolved(&x.flights)
+	x.flights.Answer(life, inflight.Broker[string]{
+		Acknowledge: unlessGone(x.finish), GiveBack: unlessGone(x.giveBack),
+		Failed: func(err error) { x.fail(&x.flights, err) }, Worked: func() { x.worked(&x.flights) },
+	})
 }
 
-func newAnswers() *answers { return &answers{signal: make(chan struct{}, 1)} }
-
-func (a *answers) done(id string)     { a.add([]string{id}, nil) }
-func (a *answers) giveBack(id string) { a.add(nil, []string{id}) }
-
-func (a *answers) add(finished, back []string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.finished = append(a.finished, finished...)
-	a.back = append(a.back, back...)
-	select {
-	case a.signal <- struct{}{}:
-	default:
-	}
-}
-
-// take returns all answers, which then are the caller's to give.
-func (a *answers) take() (finished, back []string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	finished, back = a.finished, a.back
-	a.finished, a.back = nil, nil
-	return finished, back
-}
-
-// writeAnswers sends what comes together while the last answers are under way
-// as one batch. What can't be sent is tried again until life ends, and then
-// once more.
-func (x *subscription) writeAnswers(life context.Context) {
-	defer x.uninvolved(x.answers)
-	var pause pauses
-	for life.Err() == nil {
-		select {
-		case <-x.answers.signal:
-		case <-life.Done():
-			continue
+// unlessGone takes it for done where the stream or its group is gone.
+func unlessGone(tell func(context.Context, []string) error) func(context.Context, []string) error {
+	return func(ctx context.Context, ids []string) error {
+		if err := tell(ctx, ids); !gone(err) {
+			return err
 		}
-		if err := x.answer(); err != nil {
-			x.fail(x.answers, err)
-			pause.wait(life)
-			continue
-		}
-		pause.reset()
-		x.worked(x.answers)
+		return nil
 	}
-	if err := x.answer(); err != nil {
-		x.fail(x.answers, err) // others get these messages later
-	}
-}
-
-// answer gives the answers that are there, within 5 s. Those that it could not
-// give are there again.
-func (x *subscription) answer() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	finished, back := x.answers.take()
-	left, err := x.settle(ctx, finished, x.finish)
-	if err != nil {
-		x.answers.add(left, back)
-		return err
-	}
-	left, err = x.settle(ctx, back, x.giveBack)
-	if err != nil {
-		x.answers.add(nil, left)
-	}
-	return err
-}
-
-// settle does something to all ids, piece by piece. It returns those that are
-// left when that fails.
-func (x *subscription) settle(ctx context.Context, ids []string, do func(context.Context, []string) error) ([]string, error) {
-	for len(ids) > 0 {
-		n := min(len(ids), chunk)
-		if err := do(ctx, ids[:n]); err != nil && !gone(err) {
-			return ids, err
-		}
-		x.flights.Forget(ids[:n])
-		ids = ids[n:]
-	}
-	return nil, nil
 }
 
 // finish acknowledges entries and deletes them, both or neither.

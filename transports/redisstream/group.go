@@ -87,7 +87,7 @@ func (x *subscription) sweep(ctx context.Context) error {
 func (x *subscription) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	if x.t.link.down.Load() {
+	if x.t.link.Down() {
 		return
 	}
 	pending, err := x.t.client.XPendingExt(ctx, &redis.XPendingExtArgs{
@@ -104,6 +104,6 @@ func (x *subscription) leave() {
 		err = leaveScript.Run(ctx, x.t.client, []string{x.stream}, x.group, x.consumer).Err()
 	}
 	if err != nil && !gone(err) {
-		x.log.Warn("redisstream: a consumer could not leave its group; others take over what it had", "consumer", x.consumer, "error", err)
+		x.log.Warn("millrace: redis streams: a consumer could not leave its group; others take over what it had", "consumer", x.consumer, "error", err)
 	}
 }

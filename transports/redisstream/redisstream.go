@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/millrace-go/millrace/transports"
+	"github.com/millrace-go/millrace/transports/link"
 )
 
 var errClosed = errors.New("redis transport is closed")
@@ -22,7 +23,7 @@ type Transport struct {
 	client  *redis.Client
 	readers *redis.Client // for commands that block
 	server  server
-	link    *link
+	link    *link.Link
 
 	mu     sync.Mutex
 	subs   map[*Subscriber]bool
@@ -46,7 +47,7 @@ func Open(ctx context.Context, rawURL string, c Config) (*Transport, error) {
 		return nil, fmt.Errorf("redisstream: %w", err)
 	}
 	t := &Transport{cfg: c, client: redis.NewClient(forCommands(o)), readers: redis.NewClient(forReaders(o)), subs: map[*Subscriber]bool{}}
-	t.link = newLink(c.Log, "the Redis server at "+o.Addr)
+	t.link = link.New(c.Log, "the Redis server at "+o.Addr)
 	if t.server, err = inspect(ctx, t.client, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("redisstream: %w", err), t.disconnect())
 	}

@@ -10,8 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
-
-	"github.com/millrace-go/millrace/store"
 )
 
 // The driver writes a line about each dial that fails. We say once that the
@@ -24,12 +22,6 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 // patience is how long opening may take.
 const patience = 4 * time.Second
-
-// unavailable is an error that says that the server can't be reached.
-type unavailable struct{ error }
-
-func (u unavailable) Is(target error) bool { return target == store.ErrUnavailable }
-func (u unavailable) Unwrap() error        { return u.error }
 
 func forCommands(o *redis.Options) *redis.Options {
 	c := *o
@@ -102,14 +94,14 @@ func infoLine(info, name string) string {
 func (s server) announce(log *slog.Logger) {
 	switch {
 	case s.appendOnly == "":
-		log.Info("redisstream: the server does not tell how durable it is", "server", s.address)
+		log.Info("millrace: redis streams: the server does not tell how durable it is", "server", s.address)
 	case s.appendOnly == "no":
-		log.Warn("redisstream: a crash of the server loses messages: it has no append-only file", "server", s.address)
+		log.Warn("millrace: redis streams: a crash of the server loses messages: it has no append-only file", "server", s.address)
 	case s.fsync == "always":
-		log.Info("redisstream: messages survive a crash of the server (appendfsync always)", "server", s.address)
+		log.Info("millrace: redis streams: messages survive a crash of the server (appendfsync always)", "server", s.address)
 	case s.fsync == "everysec":
-		log.Warn("redisstream: a crash of the server may undo its last second (appendfsync everysec)", "server", s.address)
+		log.Warn("millrace: redis streams: a crash of the server may undo its last second (appendfsync everysec)", "server", s.address)
 	default:
-		log.Warn("redisstream: a crash of the server may undo what it has not written yet (appendfsync "+s.fsync+")", "server", s.address)
+		log.Warn("millrace: redis streams: a crash of the server may undo what it has not written yet (appendfsync "+s.fsync+")", "server", s.address)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/millrace-go/millrace/transports/inflight"
+	"github.com/millrace-go/millrace/transports/link"
 )
 
 // Subscriber shares the messages of its topics with other subscribers.
@@ -34,12 +35,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	x := &subscription{
 		t: s.t, log: s.t.cfg.Log.With("topic", topic),
 		stream: s.t.stream(topic), group: s.t.cfg.Group, consumer: consumers + watermill.NewShortUUID(),
-		answers: newAnswers(),
+		flights: inflight.New[string](s.concurrency, s.t.cfg.Drain),
 	}
-	x.flights = inflight.New(inflight.Config[string]{
-		Concurrency: s.concurrency, Drain: s.t.cfg.Drain, Done: x.answers.done, GiveBack: x.answers.giveBack,
-	})
-	x.trouble = newLink(x.log, "stream "+x.stream)
+	x.trouble = link.New(x.log, "stream "+x.stream)
 	if _, err := x.join(ctx); err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/millrace-go/millrace/transports/inflight"
+	"github.com/millrace-go/millrace/transports/link"
 )
 
 // consumers is what the names of our consumers begin with.
@@ -22,8 +23,7 @@ type subscription struct {
 	log                     *slog.Logger
 	stream, group, consumer string
 
-	answers *answers
-	trouble *link        // refusals of the server that concern this stream
+	trouble *link.Link   // refusals of the server that concern this stream
 	reading atomic.Int64 // id of the connection that reads, while it may block; 0: none does
 	flights *inflight.Flights[string]
 }
@@ -32,7 +32,7 @@ type subscription struct {
 func (x *subscription) run(ctx context.Context) {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { x.writeAnswers(life) })
+	background.Go(func() { x.answer(life) })
 	background.Go(func() { x.tend(life) })
 	quiet := make(chan struct{})
 	background.Go(func() { x.unblock(ctx, quiet) })
@@ -51,7 +51,7 @@ func (x *subscription) receive(ctx context.Context) {
 	in := &inlet{x: x, claims: x.claimEvery()}
 	defer in.close()
 	defer x.uninvolved(in)
-	var pause pauses
+	var pause link.Pauses
 	for {
 		room := x.flights.Room(ctx)
 		if room == 0 {
@@ -60,10 +60,10 @@ func (x *subscription) receive(ctx context.Context) {
 		entries, err := in.next(ctx, room)
 		if err != nil {
 			x.stumble(ctx, in, err)
-			pause.wait(ctx)
+			pause.Wait(ctx)
 			continue
 		}
-		pause.reset()
+		pause.Reset()
 		x.worked(in)
 		for _, e := range entries {
 			x.take(ctx, e)
@@ -79,7 +79,7 @@ func (x *subscription) stumble(ctx context.Context, who any, err error) {
 	case gone(err):
 		made, err := x.join(ctx)
 		if made {
-			x.log.Warn("redisstream: the stream or its group was deleted; it is made again", "stream", x.stream)
+			x.log.Warn("millrace: redis streams: the stream or its group was deleted; it is made again", "stream", x.stream)
 		}
 		if err != nil {
 			x.fail(who, err)
@@ -92,20 +92,20 @@ func (x *subscription) stumble(ctx context.Context, who any, err error) {
 // fail, worked and uninvolved say how who gets on with the server.
 func (x *subscription) fail(who any, err error) {
 	if refused(err) {
-		x.trouble.failed(who, err)
+		x.trouble.Failed(who, err)
 		return
 	}
-	x.t.link.failed(who, err)
+	x.t.link.Failed(who, err)
 }
 
 func (x *subscription) worked(who any) {
-	x.trouble.works(who)
-	x.t.link.works(who)
+	x.trouble.Works(who)
+	x.t.link.Works(who)
 }
 
 func (x *subscription) uninvolved(who any) {
-	x.trouble.leave(who)
-	x.t.link.leave(who)
+	x.trouble.Leave(who)
+	x.t.link.Leave(who)
 }
 
 // claimEvery is how often to look for what others have left.
@@ -119,7 +119,7 @@ func (x *subscription) take(ctx context.Context, e redis.XMessage) {
 		return
 	}
 	if e.Values == nil { // it was deleted, but is pending
-		x.answers.done(e.ID)
+		x.flights.Done(e.ID)
 		return
 	}
 	if _, err := messageOf(x.stream, e); err != nil {
@@ -143,11 +143,11 @@ func (x *subscription) park(ctx context.Context, e redis.XMessage, reason error)
 	err := x.t.client.XAdd(context.WithoutCancel(ctx),
 		&redis.XAddArgs{Stream: parked, MaxLen: parkedLimit, Approx: true, Values: values}).Err()
 	if err != nil {
-		x.answers.giveBack(e.ID) // it comes again
+		x.flights.GiveBack(e.ID) // it comes again
 		return
 	}
-	x.log.Warn("redisstream: an entry is no message; it is parked", "stream", parked, "entry", e.ID, "error", reason)
-	x.answers.done(e.ID)
+	x.log.Warn("millrace: redis streams: an entry is no message; it is parked", "stream", parked, "entry", e.ID, "error", reason)
+	x.flights.Done(e.ID)
 }
 
 // parkedLimit is about how many parked entries are kept of a topic.
