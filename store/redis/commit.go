@@ -3,16 +3,14 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/millrace-go/millrace/store"
 )
 
-// Commit implements [store.Store]. It reads what keys name at one moment, calls
-// decide, and writes if all of it still stands as it was read; if not, it reads
-// and calls decide again, until ctx ends. What decide asks for in addition is
-// read anew together with the rest.
+// Commit implements [store.Store]. It decides on what this Store knows of the
+// rows, or reads them at one moment, and writes if all of it stands so on the
+// server; if not, it reads and calls decide again, until ctx ends. What decide
+// asks for in addition is read anew together with the rest.
 //
 // Once the changes are sent it goes on to the end, whatever becomes of ctx. If
 // their answer is lost, it asks what came of them, for [Config].Timeout at
@@ -21,52 +19,137 @@ import (
 // context's, and one that names a number that was not given out, or an id that
 // exists.
 func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
-	leave, err := s.enter(ctx, "commit")
-	if err != nil {
+	settle, err := s.CommitAhead(ctx, keys, decide)
+	if err != nil || settle == nil {
 		return err
 	}
-	defer leave()
-	return explain("commit", s.commit(ctx, keys, decide))
+	return settle()
 }
 
-// errConflict says that what a commit was decided on has changed.
+// CommitAhead implements [store.Pipelined]: while one commit is on its way, the
+// next is decided on what that one will have written. settle sends it when its
+// turn has come. If one before it turns out to have failed, or rows have
+// changed on the server, settle calls decide again and so on, and has the
+// errors of Commit. settle must be called, and Close waits for it.
+func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.Decide) (settle func() error, err error) {
+	leave, err := s.enter(ctx, "commit")
+	if err != nil {
+		return nil, err
+	}
+	s.order.Lock()
+	defer s.order.Unlock()
+	f, err := s.guess(ctx, keys, decide)
+	if f != nil {
+		return func() error {
+			defer leave()
+			return explain("commit", s.settle(ctx, f, keys, decide))
+		}, nil
+	}
+	defer leave()
+	if err == nil {
+		err = s.commit(ctx, keys, decide)
+	}
+	return nil, explain("commit", err)
+}
+
+// errConflict says that what a commit was decided on is not so.
 var errConflict = errors.New("rows have changed since they were read")
 
+// guess decides a commit on what is known here. It returns nil if that is not
+// enough. s.order must be held.
+func (s *Store) guess(ctx context.Context, keys store.Keys, decide store.Decide) (*flight, error) {
+	l := s.lane
+	if l == nil || l.broken.Load() || s.doubt.skip() {
+		return nil, nil
+	}
+	now, ok := s.time()
+	if !ok || !l.fresh(spare) && s.number(ctx, l, spare) != nil {
+		return nil, nil
+	}
+	for {
+		r, ok := s.cache.read(keys)
+		if !ok {
+			return nil, nil
+		}
+		r.snap.Now, r.snap.NextSeq = now, l.next
+		c := decide(r.snap)
+		switch {
+		case c == nil, c.More == nil && c.Empty() && len(c.Publish) == 0:
+			return nil, nil // what nothing is written for is not checked
+		case c.More != nil:
+			keys = joined(keys, *c.More)
+		case c.Seqs > l.end-l.next:
+			return nil, nil
+		default:
+			return s.prepare(l, r, c)
+		}
+	}
+}
+
+// prepare makes a flight of changes. Commits that are decided from here on see
+// them.
+func (s *Store) prepare(l *lane, r *reading, c *store.Changes) (*flight, error) {
+	w := writing{reading: r, changes: c, first: l.next}
+	args, err := w.arguments(s.translate)
+	if err != nil {
+		return nil, err
+	}
+	f := &flight{before: s.last, lane: l, stamp: l.next, changes: c, args: args}
+	s.last = f
+	s.cache.wrote(l.next, c)
+	l.next += max(c.Seqs, 1)
+	return f, nil
+}
+
+// settle sends a commit that was decided ahead. What it was decided on may turn
+// out to be wrong; then it is decided anew.
+func (s *Store) settle(ctx context.Context, f *flight, keys store.Keys, decide store.Decide) error {
+	s.land(ctx, f)
+	if !errors.Is(f.err, errConflict) {
+		return f.err
+	}
+	s.order.Lock()
+	defer s.order.Unlock()
+	return s.commit(ctx, keys, decide)
+}
+
+// commit reads, decides and writes until that holds. s.order must be held.
 func (s *Store) commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
-	l := s.lanes.take()
-	for want := int64(0); ; {
-		if err := s.ready(ctx, l, want); err != nil {
-			return err // the lane is left, since its token may be any
+	if s.last != nil {
+		s.land(ctx, s.last)
+		s.last = nil
+	}
+	for want := int64(spare); ; {
+		l, err := s.ready(ctx, want)
+		if err != nil {
+			return err
 		}
 		r, err := s.read(ctx, keys)
 		if err != nil {
-			s.lanes.give(l)
 			return err
 		}
+		s.cache.saw(r)
 		r.snap.NextSeq = l.next
 		c := decide(r.snap)
 		switch {
-		case c == nil:
-			s.lanes.give(l)
+		case c == nil, c.More == nil && c.Empty() && len(c.Publish) == 0:
 			return nil
 		case c.More != nil:
 			keys = joined(keys, *c.More)
 			continue
-		case c.Empty() && len(c.Publish) == 0:
-			s.lanes.give(l)
-			return nil
 		case c.Seqs > l.end-l.next:
 			want = c.Seqs
 			continue
 		}
-		keep, err := s.write(ctx, l, r, c)
-		if errors.Is(err, errConflict) && ctx.Err() == nil {
-			continue
+		f, err := s.prepare(l, r, c)
+		if err != nil {
+			return err
 		}
-		if keep {
-			s.lanes.give(l)
+		s.land(ctx, f)
+		s.last = nil
+		if !errors.Is(f.err, errConflict) || ctx.Err() != nil {
+			return f.err
 		}
-		return err
 	}
 }
 
@@ -74,99 +157,14 @@ func (s *Store) commit(ctx context.Context, keys store.Keys, decide store.Decide
 // more is decided again.
 const spare = 2048
 
-// ready sees to it that a lane has more than n numbers in hand, and a token.
-func (s *Store) ready(ctx context.Context, l *lane, n int64) error {
-	n = max(n, spare)
-	if l.token != "" && l.fresh(n) {
-		return nil
+// ready returns a lane that has more than n numbers in hand. No commit may be
+// on its way.
+func (s *Store) ready(ctx context.Context, n int64) (*lane, error) {
+	if s.lane == nil || s.lane.broken.Load() {
+		s.lane = newLane()
 	}
-	return s.number(ctx, l, n)
-}
-
-// write applies changes. keep tells whether the lane can be used again.
-func (s *Store) write(ctx context.Context, l *lane, r *reading, c *store.Changes) (keep bool, err error) {
-	w := writing{reading: r, changes: c, first: l.next}
-	args, err := w.arguments(s.translate)
-	if err != nil {
-		return true, err
+	if s.lane.open && s.lane.fresh(n) {
+		return s.lane, nil
 	}
-	token := tokenOf(l.next)
-	all := append([]any{l.name, l.token, token, numOrNone(r.keys.Worker), bit(r.snap.Alive)}, args...)
-	a, err := s.list(context.WithoutCancel(ctx), commitScript, all...)
-	if err != nil {
-		return s.lost(ctx, l, token, max(c.Seqs, 1), err)
-	}
-	switch a.number() {
-	case 1:
-		l.advance(token, max(c.Seqs, 1))
-		s.alarm.mine(a.number())
-		return true, nil
-	case 0:
-		if what, _ := a.text(); what == "lane" {
-			l.token = "" // it was not used for a day
-		}
-		return true, errConflict
-	}
-	id, _ := a.text()
-	key, _ := a.text()
-	return true, fmt.Errorf("id %q belongs to run %d", id, number(key))
-}
-
-// advance notes a commit that took effect.
-func (l *lane) advance(token string, used int64) {
-	l.token = token
-	l.next += used
-}
-
-// tokenOf is what a commit shows on its lane, and in what it writes: the first
-// of its numbers, which no other commit has.
-func tokenOf(first int64) string { return string(order.AppendUint64(nil, uint64(first))) }
-
-func bit(b bool) string {
-	if b {
-		return "1"
-	}
-	return "0"
-}
-
-// lost deals with a commit that was not answered as it should be. An error of
-// the server says that nothing was written: a script that fails does so before
-// it writes. In a cluster the error may be that of a second try.
-func (s *Store) lost(ctx context.Context, l *lane, token string, used int64, err error) (keep bool, _ error) {
-	if !s.config.Cluster && (answered(err) || unsent(err)) {
-		return true, err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
-	defer cancel()
-	for pause := 5 * time.Millisecond; ; pause *= 2 {
-		done, settleErr := s.settle(ctx, l, token)
-		switch {
-		case settleErr == nil && done:
-			l.advance(token, used)
-			return true, nil
-		case settleErr == nil:
-			return false, fmt.Errorf("%w: nothing was written: %w", store.ErrUnavailable, err)
-		case errors.Is(meaningOf(settleErr), store.ErrSchema) || !wait(ctx, pause):
-			return false, fmt.Errorf("%w: %w", store.ErrUnknown, err)
-		}
-	}
-}
-
-// settle finds out whether a commit took effect. If it did not, it never will.
-func (s *Store) settle(ctx context.Context, l *lane, token string) (done bool, err error) {
-	got, err := s.run(ctx, settleScript, l.name, token)
-	n, _ := got.(int64)
-	return n == 1, err
-}
-
-// wait waits for d; false when ctx ended before.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return s.lane, s.number(ctx, s.lane, n)
 }

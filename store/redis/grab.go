@@ -31,10 +31,10 @@ func (s *Store) Grab(ctx context.Context, g store.Grab) (store.Grabbed, error) {
 	if err != nil {
 		return store.Grabbed{}, explain("grab", err)
 	}
-	return grabbed(&a, g.Worker), nil
+	return s.grabbed(&a, g.Worker), nil
 }
 
-func grabbed(a *answers, worker int64) store.Grabbed {
+func (s *Store) grabbed(a *answers, worker int64) store.Grabbed {
 	got := store.Grabbed{Now: store.Instant(a.number()), More: a.number() == 1, Next: store.Instant(a.number())}
 	for range a.number() {
 		seq, _ := a.text()
@@ -45,6 +45,7 @@ func grabbed(a *answers, worker int64) store.Grabbed {
 			continue
 		}
 		m.Worker = worker
+		s.cache.grabbed(m.Seq, v[:stampSize]+store.Num(worker))
 		got.Messages = append(got.Messages, m)
 	}
 	for a.more() {

@@ -3,7 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,11 +14,16 @@ import (
 //
 // A lane has numbers in hand, which nobody else is given.
 type lane struct {
-	name      string
-	token     string
+	name   string
+	token  string      // used by the commit whose turn it is; empty before the first
+	broken atomic.Bool // it is not known what it shows
+
+	open      bool // it shows a token; this and the next are guarded by Store.order
 	next, end int64
 	got       time.Time // when the numbers were
 }
+
+func newLane() *lane { return &lane{name: rand.Text()} }
 
 const (
 	// numbersAtOnce is how many numbers a lane takes in hand.
@@ -30,57 +35,31 @@ const (
 	numbersAge = 100 * time.Millisecond
 )
 
-// lanes are those of one Store that no commit is on.
-type lanes struct {
-	mu      sync.Mutex
-	idle    []*lane
-	highest int64 // end of the numbers that were given to this Store
-}
-
-// take takes the lane that was used last, or a new one.
-func (l *lanes) take() *lane {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.idle); n > 0 {
-		last := l.idle[n-1]
-		l.idle = l.idle[:n-1]
-		return last
-	}
-	return &lane{name: rand.Text()}
-}
-
-func (l *lanes) give(back *lane) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.idle = append(l.idle, back)
-}
-
 // fresh reports whether n numbers are in hand that are not too old.
 func (l *lane) fresh(n int64) bool {
 	return l.end-l.next > n && time.Since(l.got) < numbersAge
 }
 
-// number takes more than n numbers in hand, in a row.
+// number takes more than n numbers in hand, in a row, and makes the lane show a
+// token if it shows none yet. s.order must be held.
 func (s *Store) number(ctx context.Context, l *lane, n int64) error {
-	s.lanes.mu.Lock()
-	floor := s.lanes.highest
-	s.lanes.mu.Unlock()
-	token := l.token
-	if token == "" {
+	token := ""
+	if !l.open {
 		token = l.name
 	}
-	a, err := s.list(ctx, numbersScript, l.name, token, n+numbersAtOnce, floor)
+	a, err := s.list(ctx, numbersScript, l.name, token, n+numbersAtOnce, s.highest)
 	if err != nil {
 		return err
 	}
 	first, regular := a.number(), a.number()
-	if regular < floor {
+	if regular < s.highest {
 		s.config.Log.Error("millrace: redis: the server has lost commits that it had answered: it failed over to a replica that lagged behind, or its data are older ones",
-			"server", s.address, "numbers were given up to", floor, "and it knows only of", regular)
+			"server", s.address, "numbers were given up to", s.highest, "it knows of", regular)
 	}
-	l.token, l.next, l.end, l.got = token, first, first+n+numbersAtOnce, time.Now()
-	s.lanes.mu.Lock()
-	s.lanes.highest = max(s.lanes.highest, l.end)
-	s.lanes.mu.Unlock()
+	if !l.open {
+		l.token, l.open = token, true
+	}
+	l.next, l.end, l.got = first, first+n+numbersAtOnce, time.Now()
+	s.highest = max(s.highest, l.end)
 	return nil
 }

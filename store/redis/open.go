@@ -24,8 +24,15 @@ type Store struct {
 	name    string // random; made with the store
 	client  client.UniversalClient
 	facts   facts
-	lanes   lanes
 	alarm   alarm
+	cache   cache
+	doubt   doubt
+	pace    pace
+
+	order   sync.Mutex // held while a commit is decided
+	lane    *lane      // guarded by order, as are the next two
+	last    *flight    // that was decided
+	highest int64      // end of the numbers that this Store was given
 
 	translate func([]store.Publication) ([]store.Statement, error)
 
@@ -38,6 +45,7 @@ var (
 	_ store.Migrator  = (*Store)(nil)
 	_ store.Waker     = (*Store)(nil)
 	_ store.Publisher = (*Store)(nil)
+	_ store.Pipelined = (*Store)(nil)
 )
 
 // openTimeout is how long Open takes at most.

@@ -55,6 +55,9 @@ func (s *Store) read(ctx context.Context, keys store.Keys) (*reading, error) {
 		return nil, err
 	}
 	r.snap = &store.Snapshot{Now: store.Instant(a.number()), Alive: a.number() == 1}
+	if s.config.Options.Now == nil {
+		s.pace.heard(int64(r.snap.Now))
+	}
 	return r, r.take(&a, holds)
 }
 

@@ -87,7 +87,7 @@ func factory(server func(testing.TB) string) storetest.Factory {
 		c := p.client(t)
 		v, err := c.HGet(t.Context(), p.key(hash+num[:11]), num).Result()
 		require.NoError(t, err)
-		require.NoError(t, c.HSet(t.Context(), p.key(hash+num[:11]), num, v[:len(v)-1]).Err())
+		require.NoError(t, c.HSet(t.Context(), p.key(hash+num[:11]), num, "damaged!"+v[8:len(v)-1]).Err())
 	}
 	return storetest.Factory{
 		Open: func(t testing.TB, o store.Options) store.Store { return open(t, newPlace(t, server(t)), o) },

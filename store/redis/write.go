@@ -23,6 +23,7 @@ func (w *writing) arguments(translate func([]store.Publication) ([]store.Stateme
 	c := w.changes
 	w.args = make([]any, 0, 64+3*(len(w.messages)+len(w.runs)+len(w.rows))+
 		2*(len(c.PutMessages)+len(c.PutRuns)+len(c.PutRows))+len(c.DeleteMessages)+len(c.DeleteRows))
+	w.args = append(w.args, numOrNone(w.keys.Worker), bit(w.snap.Alive))
 	w.messages, w.runs = sorted(w.messages), sorted(w.runs)
 	if err := w.numbersWereGiven(); err != nil {
 		return nil, err

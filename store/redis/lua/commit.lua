@@ -7,11 +7,11 @@
 -- can be found, and one that is late is void. ARGV[5] is a worker, and ARGV[6]
 -- whether it was alive ('0' or '1').
 --
--- Answers: {1, n} applied, n the count of times that messages became free, or
--- 0; {0, what} a check failed; {-1, id, key} the id belongs to another run.
+-- Answers: {1, n, time} applied, n the count of times that messages became free,
+-- or 0; {0, what} a check failed; {-1, id, key} the id belongs to another run.
 local lane = call('GET', ROOT .. 'lane:' .. ARGV[2])
 if lane == ARGV[4] then
-  return { 1, 0 }
+  return { 1, 0, text(now('')) }
 end
 if lane ~= ARGV[3] then
   return { 0, 'lane' }
@@ -187,7 +187,7 @@ local function reschedule(key, was, v)
   if before and not after then
     call('ZREM', ROOT .. 'ended', key)
   elseif after and before ~= after then
-    call('ZADD', ROOT .. 'ended', after, key)
+    enter(ROOT .. 'ended', after, key)
   end
 end
 
@@ -246,10 +246,10 @@ function writes.O()
     local was, time = oldRow[member], until_(ARGV[i + 1])
     local before = was and until_(was) or 0
     if not was then
-      call('ZADD', ROOT .. 'rows', 0, member)
+      enter(ROOT .. 'rows', 0, member)
     end
     if time > 0 and time ~= before then
-      call('ZADD', ROOT .. 'until', time, member)
+      enter(ROOT .. 'until', time, member)
     elseif time == 0 and before > 0 then
       call('ZREM', ROOT .. 'until', member)
     end
@@ -279,5 +279,6 @@ at = at + 1
 while ARGV[at] do
   writes[take(1)]()
 end
+flush()
 call('SET', ROOT .. 'lane:' .. ARGV[2], ARGV[4], 'EX', 86400)
-return { 1, count }
+return { 1, count, text(now('')) }

@@ -104,7 +104,7 @@ for i = next, #candidates do
   local c = candidates[i]
   if c[3] and c[3] ~= ready and #c[4] > 13 then
     call('ZREM', c[3], c[4])
-    call('ZADD', ready .. sub(c[3], #ready + 1), -c[2], c[1])
+    enter(ready .. sub(c[3], #ready + 1), -c[2], c[1])
   end
 end
 for _, c in ipairs(leave) do
@@ -113,7 +113,7 @@ end
 for _, c in ipairs(wait) do
   local due, priority, _, topic = columns(c[5])
   call('ZREM', c[3], c[4])
-  call('ZADD', ROOT .. 't:' .. topic, due, c[1] .. priority)
+  enter(ROOT .. 't:' .. topic, due, c[1] .. priority)
 end
 
 -- Hold what was taken.
@@ -156,6 +156,8 @@ end
 for key, list in pairs(blocks) do
   each(list, function(i, j) call('HSET', key, unpack(list, i, j)) end)
 end
+
+flush()
 
 -- When the next one falls due.
 local soonest

@@ -34,6 +34,26 @@ local function columns(v)
 end
 local NEVER = 9223372036854775807
 
+-- enter adds a member to an ordered set, together with others when flush is
+-- called, at the end of a script.
+local entries = {}
+local function enter(key, score, member)
+  local list = entries[key]
+  if not list then
+    list = {}
+    entries[key] = list
+  end
+  list[#list + 1] = score
+  list[#list + 1] = member
+end
+local function flush()
+  for key, list in pairs(entries) do
+    for i = 1, #list, 1000 do
+      call('ZADD', key, unpack(list, i, math.min(i + 999, #list)))
+    end
+  end
+end
+
 -- index enters a message where it is found but by its number. One that is held
 -- and has no name is entered nowhere.
 local function index(seq, v)
@@ -46,12 +66,12 @@ local function index(seq, v)
     return
   end
   if run ~= NONE then
-    call('ZADD', ROOT .. 'free', 0, run .. seq)
+    enter(ROOT .. 'free', 0, run .. seq)
   end
   if due == 0 then
-    call('ZADD', ROOT .. 'q:' .. topic, -priority, seq)
+    enter(ROOT .. 'q:' .. topic, -priority, seq)
   elseif due < NEVER then
-    call('ZADD', ROOT .. 't:' .. topic, due, seq .. priority)
+    enter(ROOT .. 't:' .. topic, due, seq .. priority)
   end
 end
 

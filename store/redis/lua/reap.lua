@@ -74,6 +74,7 @@ if finished then
   answer[3] = ''
 end
 answer[2] = total
+flush()
 if total > 0 then
   freed()
 end
