@@ -114,10 +114,11 @@ func repeated(a answer, o *step.Outcome) answer {
 	return a
 }
 
-// passing reports whether trying again may help.
+// passing reports whether trying again may help. An outage passes, also one
+// that a driver saw as the end of a deadline of its own.
 func passing(err error) bool {
 	return err != nil && !errors.Is(err, store.ErrClosed) && !errors.Is(err, store.ErrSchema) &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+		(outage(err) || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded))
 }
 
 // outage reports whether err says that the store is out of reach, and nothing
