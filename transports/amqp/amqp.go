@@ -156,6 +156,15 @@ func (t *Transport) forget(s *Subscriber) {
 	delete(t.subs, s)
 }
 
+// gone has the subscriptions of a queue that was deleted make it again.
+func (t *Transport) gone(queue string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s := range t.subs {
+		s.renew(queue)
+	}
+}
+
 // Backlog implements [transports.Backlogger]. It counts what waits in the
 // queue, and what is in flight with subscriptions of this transport; what
 // other processes have in flight the server does not tell.
@@ -190,8 +199,16 @@ func (t *Transport) waiting(ctx context.Context, topic string) (int, error) {
 
 // answered reports whether err is the server's answer with such a code.
 func answered(err error, code int) bool {
+	answer := answerIn(err)
+	return answer != nil && answer.Code == code
+}
+
+func answerIn(err error) *amqp091.Error {
 	var answer *amqp091.Error
-	return errors.As(err, &answer) && answer.Code == code
+	if !errors.As(err, &answer) {
+		return nil
+	}
+	return answer
 }
 
 // Close implements [transports.Transport]. It waits until all subscriptions

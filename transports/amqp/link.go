@@ -17,6 +17,9 @@ const (
 	mostRedial  = 5 * time.Second
 )
 
+// closing is how long the server may take to say goodbye.
+const closing = 2 * time.Second
+
 // link is a connection that is made again when it breaks.
 type link struct {
 	dialer   dialer
@@ -129,8 +132,11 @@ func (l *link) disconnect() {
 	if conn == nil {
 		return
 	}
-	_ = conn.CloseDeadline(time.Now().Add(2 * time.Second))
-	_ = l.wire.Close() // also when the server did not answer
+	// The client library's own deadline is moved on by each heartbeat.
+	cut := time.AfterFunc(closing, func() { _ = l.wire.Close() })
+	_ = conn.Close()
+	cut.Stop()
+	_ = l.wire.Close()
 }
 
 // connection waits for the connection, as long as ctx and patience allow.

@@ -127,7 +127,7 @@ func isProperty(value string) bool {
 // meaning, clients can't read others.
 func isOdd(key string) bool {
 	switch key {
-	case "", "CC", "BCC", "x-death", "x-delivery-count", headerID, headerOdd, headerRefused, headerReason:
+	case "", "CC", "BCC", "x-death", "x-delivery-count", watermillamqp.DefaultMessageUUIDHeaderKey, headerID, headerOdd, headerRefused, headerReason:
 		return true
 	}
 	return len(key) > maxShort || !utf8.ValidString(key)

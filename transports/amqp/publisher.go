@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -28,7 +29,8 @@ type publisher struct {
 	name   naming
 	link   *link
 	queues *queues
-	slots  chan struct{} // one for each channel in use
+	gone   func(queue string) // told when a queue turns out to be deleted
+	slots  chan struct{}      // one for each channel in use
 
 	mu   sync.Mutex
 	idle []*confirmer
@@ -38,7 +40,7 @@ var _ transports.BatchPublisher = (*publisher)(nil)
 
 func newPublisher(t *Transport) *publisher {
 	return &publisher{
-		c: t.c, name: t.name, link: t.publish, queues: t.queues,
+		c: t.c, name: t.name, link: t.publish, queues: t.queues, gone: t.gone,
 		slots: make(chan struct{}, t.c.Channels),
 	}
 }
@@ -98,8 +100,9 @@ func (p *publisher) deliver(ctx context.Context, out []outgoing) error {
 		if len(returned) == 0 {
 			return errors.Join(errs...)
 		}
-		for _, m := range returned {
-			p.queues.forget(m.queue)
+		for queue := range queuesOf(returned) {
+			p.queues.forget(queue)
+			p.gone(queue)
 		}
 		out = returned
 	}
@@ -109,29 +112,26 @@ func (p *publisher) deliver(ctx context.Context, out []outgoing) error {
 // declare declares the queues of out, and returns the messages for those that
 // are there.
 func (p *publisher) declare(ctx context.Context, out []outgoing) ([]outgoing, error) {
-	var errs []error
+	var first error
 	failed := map[string]bool{}
-	last := ""
-	for _, m := range out {
-		if m.queue == last || failed[m.queue] {
-			continue
-		}
-		last = m.queue
-		if err := p.queues.declare(ctx, m.queue); err != nil {
-			failed[m.queue] = true
-			errs = append(errs, err)
+	for queue := range queuesOf(out) {
+		if err := p.queues.declare(ctx, queue); err != nil {
+			failed[queue] = true
+			first = err
 		}
 	}
-	if errs == nil {
+	if first == nil {
 		return out, nil
 	}
-	var routable []outgoing
+	return slices.DeleteFunc(out, func(m outgoing) bool { return failed[m.queue] }), first
+}
+
+func queuesOf(out []outgoing) map[string]bool {
+	queues := map[string]bool{}
 	for _, m := range out {
-		if !failed[m.queue] {
-			routable = append(routable, m)
-		}
+		queues[m.queue] = true
 	}
-	return routable, errs[0]
+	return queues
 }
 
 // publish publishes out on a channel of its own.

@@ -155,7 +155,11 @@ func (q *queues) trial(ctx context.Context, p place) (*trial, error) {
 func (q *queues) try(ctx context.Context, p place) error {
 	err := attempt(ctx, p.over, func(ch *amqp091.Channel) error {
 		w := q.c.topology()
-		return w.TopologyBuilder.BuildTopology(ch, p.name, "", w, watermill.NopLogger{})
+		err := w.TopologyBuilder.BuildTopology(ch, p.name, "", w, watermill.NopLogger{})
+		if answer := answerIn(err); answer != nil {
+			return answer // without the stack, which would go into logs
+		}
+		return err
 	})
 	switch {
 	case answered(err, amqp091.PreconditionFailed):

@@ -95,6 +95,21 @@ func (s *Subscriber) remove(sub *subscription) {
 	s.all.Done()
 }
 
+// renew has the subscriptions of a queue that was deleted open it again.
+func (s *Subscriber) renew(queue string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := range s.open {
+		if sub.queue != queue {
+			continue
+		}
+		select {
+		case sub.renew <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // inFlight returns how many messages of a topic are in flight.
 func (s *Subscriber) inFlight(topic string) int {
 	s.mu.Lock()

@@ -17,9 +17,6 @@ const (
 	mostReopen  = 5 * time.Second
 )
 
-// closing is how long a subscription's end waits for the server.
-const closing = 2 * time.Second
-
 // subscription delivers the messages of a topic, over one consumer after the
 // other.
 type subscription struct {
@@ -28,6 +25,7 @@ type subscription struct {
 	queue string
 	out   chan *message.Message
 	slots chan struct{} // one for each message in flight
+	renew chan struct{} // asks for a new consumer
 	over  chan struct{} // closed when nobody waits for acknowledgements any more
 	all   sync.WaitGroup
 }
@@ -37,6 +35,7 @@ func newSubscription(s *Subscriber, topic string) *subscription {
 		s: s, topic: topic, queue: s.t.name.queue(topic),
 		out:   make(chan *message.Message),
 		slots: make(chan struct{}, s.concurrency),
+		renew: make(chan struct{}, 1),
 		over:  make(chan struct{}),
 	}
 }
@@ -152,18 +151,48 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // deliver hands out what c receives until ctx ends, or c. It reports whether
 // anything came.
 func (sub *subscription) deliver(ctx context.Context, c *consumer) (some bool) {
+	tick := time.NewTicker(watching)
+	defer tick.Stop()
+	silent := 0 // ticks since the last delivery, at which messages waited
 	for {
 		select {
 		case d, open := <-c.deliveries:
 			if !open { // the server sends nothing on deleting a queue: this is no message
 				return some
 			}
-			some = true
+			some, silent = true, -1 // not the coming tick either
 			sub.handOut(ctx, c, d)
+		case <-tick.C:
+			if silent = sub.look(ctx, silent); silent == forgotten {
+				return some
+			}
+		case <-sub.renew:
+			return some
 		case <-ctx.Done():
 			return some
 		}
 	}
+}
+
+// A consumer is looked after at such intervals, and was forgotten by the
+// server if at so many in a row messages waited, and none came.
+const (
+	watching  = time.Second
+	forgotten = 2
+)
+
+// look returns how many times in a row messages have waited, though there is
+// room for them. A quorum queue that is deleted and made again at once leaves
+// its consumers without a word.
+func (sub *subscription) look(ctx context.Context, silent int) int {
+	if silent < 0 || len(sub.slots) == cap(sub.slots) {
+		return 0
+	}
+	waiting, err := sub.s.t.waiting(ctx, sub.topic)
+	if err != nil || waiting == 0 {
+		return 0
+	}
+	return silent + 1
 }
 
 // handOut hands a message out, or puts it where it belongs.
