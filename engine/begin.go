@@ -155,7 +155,11 @@ const storePause = 3
 // stored, and the message will be run again.
 func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
 	defer e.flights.begin()()
-	err = e.end(ctx, u, err)
+	return e.leave(u, e.end(ctx, u, err))
+}
+
+// leave takes a message whose outcome is stored, or can't be, out of memory.
+func (e *Engine) leave(u *step.Unit, err error) error {
 	if errors.Is(err, store.ErrCorrupt) {
 		e.log.Error("millrace: an outcome meets a damaged row; its message is left alone until the process ends",
 			"message", u.Message.ID, "task", u.Message.Task, "run", u.Message.RunID, "error", err)
@@ -275,10 +279,16 @@ func (e *Engine) applyTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (st
 	return f.res.Verdicts[0], nil
 }
 
+// TakenTopic is the topic of the messages that a consumer took in from a broker.
+func TakenTopic(consumer string) string { return store.Internal + "taken:" + consumer }
+
 // Take makes a message from outside the store's own, held by this worker, and
-// hands it to Begin: from then on the store answers for it. step.ErrNotMine when
-// the id was taken in before.
+// hands it to Begin: from then on the store answers for it. With a relay, its
+// topic becomes TakenTopic. step.ErrNotMine when the id was taken in before.
 func (e *Engine) Take(ctx context.Context, consumer, id string, send step.Send) (*store.Message, error) {
+	if e.cfg.Relay != nil { // else another process's relay might give it to the broker again
+		send.Topic = TakenTopic(consumer)
+	}
 	out := &step.Outcome{
 		Verb: step.Insert, Sends: []step.Send{send},
 		Source: &step.Source{Consumer: consumer, ID: id, Held: true},

@@ -86,7 +86,7 @@ func sleep(ctx context.Context, clock clockwork.Clock, d time.Duration, s *signa
 // grabOnce takes what there is room for and says how long to wait for more.
 func (e *Engine) grabOnce(ctx context.Context) (time.Duration, error) {
 	var all after
-	for _, room := range []map[string]int{e.queues.room(false), e.queues.roomAway()} {
+	for _, room := range []map[string]int{e.queues.room(false), e.roomAway()} {
 		got, err := e.grabFor(ctx, room)
 		if errors.Is(err, store.ErrLeaseLost) {
 			return e.cfg.Poll, nil // the heartbeat sees to it
@@ -97,6 +97,13 @@ func (e *Engine) grabOnce(ctx context.Context) (time.Duration, error) {
 		all.add(got)
 	}
 	return e.untilNext(all), nil
+}
+
+func (e *Engine) roomAway() map[string]int {
+	if e.cfg.Relay == nil {
+		return nil
+	}
+	return e.queues.roomAway(e.cfg.Relay.Windows)
 }
 
 // grabFor takes messages of some topics.
@@ -134,11 +141,18 @@ func (e *Engine) takeIn(got store.Grabbed) {
 		e.log.Error("millrace: a stored message does not decode; it is left alone", "seq", seq)
 	}
 	e.queues.push(got.Messages, func(m *store.Message) step.Verb {
-		if m.Kind == store.Task && m.Undo == 0 && m.Run != 0 && got.Stopped[m.Run] {
-			return step.Drop
-		}
-		return verbOf(m)
+		return e.verbIn(m, got.Stopped[m.Run])
 	})
+}
+
+// verbIn says how a message is carried out whose run has been stopped, or not:
+// it is dropped then, unless it may have been begun on another store. That one
+// is asked once more.
+func (e *Engine) verbIn(m *store.Message, stopped bool) step.Verb {
+	if stopped && m.Kind == store.Task && m.Undo == 0 && m.Run != 0 && !(m.Lent && e.queues.isAway(m.Topic)) {
+		return step.Drop
+	}
+	return verbOf(m)
 }
 
 // after is what the grabber knows about the next look.

@@ -39,8 +39,9 @@ type queues struct {
 // resident is a message in memory.
 type resident struct {
 	m      *store.Message
-	queue  *queue // that it runs for; nil while it waits
-	next   *item  // handed over once more while it was being carried out
+	queue  *queue    // that it runs for; nil while it waits
+	next   *item     // handed over once more while it was being carried out
+	heir   *resident // adopted before this one, which has ended in the store, was done
 	cancel context.CancelFunc
 }
 
@@ -52,8 +53,8 @@ type queue struct {
 	away    bool // for the relay: few are held, and none is born so
 	blocked bool // a claim waits for room
 	space   *signal
-	hosts   int  // how many have asked to host the topic
-	limit   int  // most messages that run at once
+	hosts   int // how many have asked to host the topic
+	limit   int // most messages that run at once
 	running int
 }
 
@@ -180,25 +181,40 @@ func (q *queues) room(born bool) map[string]int {
 }
 
 // roomAway says for how many messages of each of the relay's topics there is
-// room.
-func (q *queues) roomAway() map[string]int {
+// room, here and in the broker: what can't be published now stays free in the
+// store, where its outcome may come, or its run end.
+func (q *queues) roomAway(windows func() (rooms map[string]int, others int)) map[string]int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var room map[string]int
+	room := map[string]int{}
 	for name, t := range q.topics {
-		if !t.away || q.closed {
-			continue
+		if t.away && !q.closed {
+			room[name] = awayHold - len(t.items) - t.running
 		}
-		if room == nil {
-			room = map[string]int{}
+	}
+	if len(room) == 0 {
+		return nil
+	}
+	rooms, others := windows()
+	for name, n := range room {
+		left, named := rooms[name]
+		if !named {
+			left = others
 		}
-		if n := awayHold - len(t.items); n > 0 {
-			room[name] = n
-		} else {
-			t.starved = true
+		if room[name] = min(n, left-awayHold+n); room[name] <= 0 {
+			delete(room, name)
+			q.topics[name].starved = true
 		}
 	}
 	return room
+}
+
+// isAway reports whether a topic is the relay's.
+func (q *queues) isAway(topic string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.topics[topic]
+	return t != nil && t.away
 }
 
 func (q *queues) hosts(topic string) bool {
@@ -210,10 +226,14 @@ func (q *queues) hosts(topic string) bool {
 // push takes in held messages; those that are in memory already stay as they
 // are, and those of a worker that was closed meanwhile are not taken in.
 func (q *queues) push(ms []*store.Message, verb func(*store.Message) step.Verb) {
+	verbs := make([]step.Verb, len(ms))
+	for i, m := range ms {
+		verbs[i] = verb(m)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, m := range ms {
-		q.pushOne(m, verb(m))
+	for i, m := range ms {
+		q.pushOne(m, verbs[i])
 	}
 }
 
@@ -320,6 +340,11 @@ func (q *queues) done(m *store.Message) {
 	q.stopped(r)
 	if r.cancel != nil {
 		r.cancel()
+	}
+	if r.heir != nil {
+		r.heir.next = r.next
+		q.inside[m.Seq] = r.heir
+		return
 	}
 	if r.next == nil {
 		delete(q.inside, m.Seq)
@@ -473,6 +498,9 @@ func (q *queues) forget() {
 			r.cancel()
 		}
 		q.stopped(r)
+		if r.heir != nil {
+			q.stopped(r.heir)
+		}
 		delete(q.inside, seq)
 	}
 }
@@ -486,8 +514,12 @@ func (q *queues) adopt(m *store.Message) bool {
 		return false
 	}
 	r := &resident{m: m}
-	q.inside[m.Seq] = r
 	q.started(r, &queue{ready: newSignal()})
+	if old := q.inside[m.Seq]; old != nil {
+		old.heir = r
+	} else {
+		q.inside[m.Seq] = r
+	}
 	return true
 }
 
@@ -521,7 +553,7 @@ func (q *queues) dropRuns(runs []int64) {
 func (q *queues) moveTo(internal, t *queue, stopped map[int64]bool) {
 	kept := t.items[:0]
 	for _, it := range t.items {
-		if !stopped[it.m.Run] || it.m.Undo > 0 {
+		if !stopped[it.m.Run] || it.m.Undo > 0 || it.m.Lent && t.away {
 			kept = append(kept, it)
 			continue
 		}

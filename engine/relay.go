@@ -22,6 +22,10 @@ type Relay interface {
 	// and how many of each that is not named.
 	Windows() (rooms map[string]int, others int)
 
+	// Served returns the topics whose handlers work on this store. The map is
+	// not changed while Run works.
+	Served() map[string]bool
+
 	// Publish publishes messages that are stored.
 	Publish(ms []*store.Message)
 
@@ -44,6 +48,7 @@ func (e *Engine) broker() *step.Broker {
 	}
 	if e.relaying.Load() {
 		b.Room, b.Others = e.cfg.Relay.Windows()
+		b.Served = e.cfg.Relay.Served()
 	}
 	return b
 }
@@ -88,44 +93,54 @@ func (e *Engine) relay(ctx, taking context.Context) {
 
 // Claim takes the messages whose envelopes a broker has brought, for the
 // handlers of a topic, as far as they are free: from then on the store answers
-// for them. It waits until there is room in memory. A message that is not there
-// has its outcome; one that is held, or waits for its time, is somebody's. An
-// error says that ctx has ended, and that some may not have been taken.
+// for them. It waits while there is no room in memory. A message that is not
+// there has its outcome; one that is held, or waits for its time, is
+// somebody's. An error says that ctx has ended, and that some may not have been
+// taken.
 func (e *Engine) Claim(ctx context.Context, topic string, seqs []int64) error {
-	if err := e.queues.awaitRoom(ctx, topic); err != nil {
-		return err
-	}
-	for try := 1; ; try++ {
-		g := store.Grab{Worker: e.worker.Load(), Seqs: seqs, Limit: len(seqs)}
-		err := store.ErrLeaseLost // until the heartbeat has seen to it
-		if g.Worker != 0 {
-			err = e.claimOnce(ctx, g)
-		}
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, store.ErrClosed) || !e.health.pause(ctx, try) {
+	for more := true; more; {
+		if err := e.queues.awaitRoom(ctx, topic); err != nil {
 			return err
+		}
+		var err error
+		if more, err = e.claimSome(ctx, seqs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claimSome claims as much as may be taken at once, however long the store is
+// out of reach, until ctx ends.
+func (e *Engine) claimSome(ctx context.Context, seqs []int64) (more bool, err error) {
+	for try := 1; ; try++ {
+		more, err = e.claimOnce(ctx, seqs)
+		if err == nil || errors.Is(err, store.ErrClosed) || !e.health.pause(ctx, try) {
+			return more, err
 		}
 	}
 }
 
-func (e *Engine) claimOnce(ctx context.Context, g store.Grab) error {
+func (e *Engine) claimOnce(ctx context.Context, seqs []int64) (more bool, err error) {
+	g := store.Grab{Worker: e.worker.Load(), Seqs: seqs, Limit: len(seqs), Bytes: e.cfg.HoldBytes / 4}
+	if g.Worker == 0 {
+		return false, store.ErrLeaseLost // until the heartbeat has seen to it
+	}
 	defer e.flights.begin()()
 	got, err := e.store.Grab(ctx, g)
 	if errors.Is(err, store.ErrLeaseLost) {
-		return err
+		return false, err
 	}
 	e.health.note(err)
 	if err != nil {
 		e.lost.raise()
-		return err
+		return false, err
 	}
 	e.takeIn(got)
-	return nil
+	return got.More && len(got.Messages) > 0, nil
 }
 
-// ClaimOne takes one message, to end it in the caller's name: by End. It
+// ClaimOne takes one message, to end it in the caller's name: by EndWithin. It
 // reports whether the message is there, and gives it if it was free.
 func (e *Engine) ClaimOne(ctx context.Context, seq int64) (m *store.Message, exists bool, err error) {
 	worker := e.worker.Load()
@@ -149,10 +164,22 @@ func (e *Engine) ClaimOne(ctx context.Context, seq int64) (m *store.Message, exi
 }
 
 // Publish frees a message that Next gave for a topic that is not hosted for
-// handlers, and gives it to the relay.
+// handlers, and gives it to the relay. It tries as long as ctx lasts.
 func (e *Engine) Publish(ctx context.Context, m *store.Message) error {
 	defer e.flights.begin()()
-	a := e.commits.one(context.WithoutCancel(ctx), &step.Outcome{Verb: step.Publish, Message: m})
+	a := e.commits.one(ctx, &step.Outcome{Verb: step.Publish, Message: m})
 	e.queues.done(m)
 	return a.err
+}
+
+// EndWithin is End for what no handler runs: it gives up when ctx ends, and
+// leaves the message to whoever finds it.
+func (e *Engine) EndWithin(ctx context.Context, u *step.Unit, err error) error {
+	defer e.flights.begin()()
+	out := e.outcome(u, err)
+	a := e.commits.one(ctx, out)
+	if a.err == nil && a.verdict.Code == step.Invalid {
+		a = e.commits.one(ctx, e.outcome(u, &step.PermanentError{Err: a.verdict.Err}))
+	}
+	return e.leave(u, e.told(u, a))
 }

@@ -11,11 +11,18 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
+// ours are the keys that say what a message is to its store.
+var ours = []string{Task, Run, Attempt, Store, Seq, Joined, Key, Priority}
+
 // Whole is the envelope of a message to a task that anyone can carry out, on
 // whatever store: it has all that there is to know.
+// An exclusive key holds among the messages of the store that takes it in.
 func Whole(storeName string, m *store.Message) store.Publication {
-	p := store.Publication{Topic: m.Topic, UUID: m.ID, Payload: m.Payload, Metadata: make(map[string]string, len(m.Meta)+5)}
+	p := store.Publication{Topic: m.Topic, UUID: m.ID, Payload: m.Payload, Metadata: make(map[string]string, len(m.Meta)+7)}
 	maps.Copy(p.Metadata, m.Meta)
+	for _, key := range ours {
+		delete(p.Metadata, key)
+	}
 	p.Metadata[Task] = m.Task
 	p.Metadata[Store] = storeName
 	p.Metadata[Seq] = strconv.FormatInt(m.Seq, 10)
@@ -24,6 +31,12 @@ func Whole(storeName string, m *store.Message) store.Publication {
 	}
 	if m.Joined {
 		p.Metadata[Joined] = "true"
+	}
+	if m.Key != "" {
+		p.Metadata[Key] = m.Key
+	}
+	if m.Priority != 0 {
+		p.Metadata[Priority] = strconv.Itoa(int(m.Priority))
 	}
 	return p
 }
@@ -82,8 +95,12 @@ func FromHome(topic string, msg *message.Message) (home *step.Home, send step.Se
 	home = &step.Home{
 		Store: msg.Metadata[Store], Seq: seq, ID: msg.UUID, RunID: msg.Metadata[Run], Joined: msg.Metadata[Joined] == "true",
 	}
-	send = step.Send{Topic: topic, Task: name, Payload: msg.Payload, Meta: maps.Clone(msg.Metadata)}
-	for _, key := range []string{Task, Run, Attempt, Store, Seq, Joined} {
+	priority, _ := strconv.ParseInt(msg.Metadata[Priority], 10, 16) // 0 if there is none
+	send = step.Send{
+		Topic: topic, Task: name, Payload: msg.Payload, Meta: maps.Clone(msg.Metadata),
+		Key: msg.Metadata[Key], Priority: int16(priority),
+	}
+	for _, key := range ours {
 		delete(send.Meta, key)
 	}
 	return home, send, true

@@ -27,8 +27,10 @@ const (
 	Store         = "millrace_store"   // name of the store that the message is a row of
 	Seq           = "millrace_seq"     // number of that row
 	Joined        = "millrace_joined"  // the payload is what a join hands over
-	ReplyTo       = "reply_to"         // topic that a reply goes to
-	CorrelationID = "correlation_id"   // copied into the reply
+	Key           = "millrace_key"     // exclusive key
+	Priority      = "millrace_priority"
+	ReplyTo       = "reply_to"       // topic that a reply goes to
+	CorrelationID = "correlation_id" // copied into the reply
 )
 
 type heldKey struct{}

@@ -49,6 +49,9 @@ func (r *Relay) awayLoop(ctx, taking context.Context) {
 			if r.adopt(topic) {
 				all.Go(func() { r.publishAway(ctx, taking, topic) })
 			}
+			if r.away[topic] {
+				r.engine.HostAway(topic) // which looks what is there
+			}
 		}
 	}
 }
@@ -67,7 +70,7 @@ func (r *Relay) notedTopics(ctx context.Context) (topics []string) {
 
 // adopt makes a topic one of those that the relay publishes, unless it is.
 func (r *Relay) adopt(topic string) bool {
-	if r.served[topic] || r.away[topic] {
+	if r.hosted[topic] || r.away[topic] {
 		return false
 	}
 	r.away[topic] = true
@@ -93,33 +96,39 @@ func (r *Relay) publishAway(ctx, taking context.Context, topic string) {
 // ended once the broker has it.
 func (r *Relay) publishOne(ctx, taking context.Context, m *store.Message) {
 	if !r.awaitWindow(taking, m.Topic) {
-		_ = r.engine.End(ctx, &step.Unit{Message: m}, step.ErrInterrupted)
+		_ = r.engine.EndWithin(ctx, &step.Unit{Message: m}, step.ErrInterrupted)
 		return
 	}
 	if m.Task != "" {
-		_ = r.engine.Publish(ctx, m) // an error leaves it to who finds it due
+		_ = r.engine.Publish(ctx, m)         // an error leaves it to who finds it due
+		r.windows.arrived(m.Topic, 1, false) // it was counted anew
 		return
 	}
 	pub, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	err := r.publish(pub, []store.Publication{envelope.Plain(m)})
+	r.windows.arrived(m.Topic, 1, err == nil)
 	if err != nil {
 		pause(taking, 6)
 		err = step.ErrInterrupted
 	}
-	_ = r.engine.End(ctx, &step.Unit{Message: m}, err) // an error leaves it to who finds it free
+	_ = r.engine.EndWithin(ctx, &step.Unit{Message: m}, err) // an error leaves it to who finds it free
 }
 
-// awaitWindow waits until the broker answers and may be given a message. It
-// reports false when ctx ended first.
+// awaitWindow waits until the broker answers and may be given a message, for
+// which it then keeps room. It reports false when ctx ended first. It seldom
+// waits: the engine takes no more than there is room for.
 func (r *Relay) awaitWindow(ctx context.Context, topic string) bool {
 	for try := 1; ; try++ {
-		room, ask := r.windows.has(topic)
+		room, ask := false, false
+		if r.health.now() != not {
+			room, ask = r.windows.reserve(topic)
+		}
 		if ask {
 			r.windows.ask(ctx, topic, r.each(topic))
 		}
-		if room && r.health.now() != not {
-			return ctx.Err() == nil
+		if room {
+			return true
 		}
 		if !pause(ctx, try) {
 			return false

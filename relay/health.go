@@ -8,17 +8,22 @@ import (
 )
 
 // health says once that the broker does not answer, and once that it does
-// again. In between the broker is tried now and then, with little.
+// again, whatever of it that concerns. In between it is given little, now and
+// then, to see whether it does.
 type health struct {
 	log *slog.Logger
 
-	mu    sync.Mutex
-	since time.Time // when it ceased to answer; zero: it answers
-	fails int       // in a row
-	until time.Time // not to be tried before
+	mu      sync.Mutex
+	failing map[string]bool // what fails: publishing, or the subscription of a topic
+	since   time.Time       // when the first of them did
+	fails   int             // of publishing, in a row
+	until   time.Time       // when publishing is to be tried again
 }
 
-// tried says how much the broker is to be given while it does not answer.
+// publishing is what of the broker health is about when nothing else is named.
+const publishing = ""
+
+// tried says how much the broker is to be given.
 type tried uint8
 
 const (
@@ -27,32 +32,47 @@ const (
 	not
 )
 
-func (h *health) bad(err error) {
+// bad notes that something fails.
+func (h *health) bad(what string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if h.since.IsZero() {
+	if len(h.failing) == 0 {
 		h.since = now
 		h.log.Warn("millrace: the broker does not answer; messages go on through the store", "error", err)
 	}
-	h.until = now.Add(min(50*time.Millisecond<<min(h.fails, 7), 5*time.Second))
-	h.fails++
+	if h.failing == nil {
+		h.failing = map[string]bool{}
+	}
+	h.failing[what] = true
+	if what == publishing {
+		h.until = now.Add(min(50*time.Millisecond<<min(h.fails, 7), 5*time.Second))
+		h.fails++
+	}
 }
 
-func (h *health) good() {
+// good notes that something works.
+func (h *health) good(what string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.since.IsZero() {
+	if what == publishing {
+		h.fails = 0
+	}
+	if !h.failing[what] {
+		return
+	}
+	delete(h.failing, what)
+	if len(h.failing) == 0 {
 		h.log.Warn("millrace: the broker is back", "after", time.Since(h.since).Round(time.Millisecond))
 	}
-	h.since, h.fails = time.Time{}, 0
 }
 
+// now says how much may be published.
 func (h *health) now() tried {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.since.IsZero():
+	case !h.failing[publishing]:
 		return fully
 	case time.Now().Before(h.until):
 		return not
@@ -63,7 +83,11 @@ func (h *health) now() tried {
 // pause waits before the n-th try: from 20 ms to 2 s. It reports false when
 // ctx ended.
 func pause(ctx context.Context, n int) bool {
-	timer := time.NewTimer(min(10*time.Millisecond<<min(n, 8), 2*time.Second))
+	return wait(ctx, min(10*time.Millisecond<<min(n, 8), 2*time.Second))
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

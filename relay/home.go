@@ -9,9 +9,9 @@ import (
 	"github.com/millrace-go/millrace/step"
 )
 
-// receive takes the outcomes of steps that services on other stores carried
+// receive takes, until in is closed, the outcomes of steps that services on other stores carried
 // out, and makes them take effect here.
-func (r *Relay) receive(ctx context.Context, _ string, in <-chan *message.Message) {
+func (r *Relay) receive(ctx context.Context, in <-chan *message.Message) {
 	var under sync.WaitGroup
 	defer under.Wait()
 	for msg := range in { // bounded by the subscription
@@ -36,11 +36,11 @@ func (r *Relay) receiveOne(ctx context.Context, msg *message.Message) error {
 	}
 	u := &step.Unit{Message: m}
 	if m.ID != out.ID { // never: numbers are not given twice
-		return r.engine.End(ctx, u, step.ErrInterrupted)
+		return r.engine.EndWithin(ctx, u, step.ErrInterrupted)
 	}
 	if out.Failure != nil {
-		return r.engine.End(ctx, u, &step.AwayError{Failure: *out.Failure})
+		return r.engine.EndWithin(ctx, u, &step.AwayError{Failure: *out.Failure})
 	}
 	u.Decide(out.Decisions...)
-	return r.engine.End(ctx, u, nil)
+	return r.engine.EndWithin(ctx, u, nil)
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -32,7 +33,9 @@ func (r *Relay) intake(ctx context.Context, topic string, in <-chan *message.Mes
 		under.Go(func() {
 			defer func() { <-slots }()
 			err := r.engine.Claim(ctx, topic, seqs)
-			r.windows.took(topic, len(seqs))
+			if err == nil {
+				r.windows.took(topic, len(seqs))
+			}
 			answer(err, claims...)
 		})
 	}
@@ -83,13 +86,28 @@ func (r *Relay) insert(ctx context.Context, topic string, msg *message.Message) 
 		return
 	default:
 		out.Source = &step.Source{Consumer: topic, ID: envelope.SourceID(msg), Here: true}
-		out.Sends = []step.Send{envelope.Send(topic, msg)}
+		out.Sends = []step.Send{foreign(topic, msg)}
 	}
 	_, err := r.engine.Commit(ctx, out)
+	if out.Source.Home != nil && (errors.Is(err, step.ErrTooLarge) || errors.Is(err, step.ErrBadName)) {
+		out.Sends, out.Failure = nil, step.FailureOf(err) // its own store is told
+		_, err = r.engine.Commit(ctx, out)
+	}
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("millrace: a message from the broker can't be taken in; it will come again", "topic", topic, "message", msg.UUID, "error", err)
 	}
 	answer(err, msg)
+}
+
+// foreign is the message of a producer that knows nothing of stores. One that
+// names no task gets a name that nobody has a handler for: whoever looks at
+// the dead letter is to see why.
+func foreign(topic string, msg *message.Message) step.Send {
+	send := envelope.Send(topic, msg)
+	if send.Task == "" {
+		send.Task = topic + "/(none named)"
+	}
+	return send
 }
 
 // answer acknowledges deliveries, or refuses them.

@@ -29,10 +29,25 @@ func (r *Relay) Windows() (rooms map[string]int, others int) {
 	case not:
 		return nil, 0
 	case little:
-		return nil, slipSize
+		rooms, others = r.open()
+		for topic, room := range rooms {
+			rooms[topic] = min(room, slipSize)
+		}
+		return rooms, min(others, slipSize)
 	}
-	return r.windows.open(), r.cfg.Window
+	return r.open()
 }
+
+func (r *Relay) open() (rooms map[string]int, others int) {
+	rooms, others, ask := r.windows.open()
+	for _, topic := range ask {
+		r.askAbout(topic)
+	}
+	return rooms, others
+}
+
+// Served implements engine.Relay.
+func (r *Relay) Served() map[string]bool { return r.served }
 
 // InCommit implements engine.Relay.
 func (r *Relay) InCommit(ms []*store.Message) []store.Publication {
@@ -44,14 +59,13 @@ func (r *Relay) InCommit(ms []*store.Message) []store.Publication {
 
 // Publish implements engine.Relay.
 func (r *Relay) Publish(ms []*store.Message) {
+	r.count(ms)
 	if r.cfg.InCommit {
-		r.count(ms)
 		return
 	}
 	r.mu.Lock()
 	r.queue = append(r.queue, ms...)
 	r.mu.Unlock()
-	r.count(ms)
 	select {
 	case r.ready <- struct{}{}:
 	default:
@@ -60,16 +74,23 @@ func (r *Relay) Publish(ms []*store.Message) {
 
 // count notes in the windows what goes to the broker.
 func (r *Relay) count(ms []*store.Message) {
-	for from := 0; from < len(ms); {
-		to := from + 1
-		for to < len(ms) && ms[to].Topic == ms[from].Topic {
-			to++
+	for topic, n := range byTopic(ms) {
+		under := n
+		if r.cfg.InCommit { // they are there
+			under = 0
 		}
-		if topic := ms[from].Topic; r.windows.gave(topic, to-from) {
+		if r.windows.gave(topic, n, under) {
 			r.askAbout(topic)
 		}
-		from = to
 	}
+}
+
+func byTopic(ms []*store.Message) map[string]int {
+	n := map[string]int{}
+	for _, m := range ms {
+		n[m.Topic]++
+	}
+	return n
 }
 
 // askAbout makes askLoop ask about a topic, unless it is busy.
@@ -85,7 +106,9 @@ func (r *Relay) askLoop(ctx context.Context) {
 	for {
 		select {
 		case topic := <-r.asks:
-			r.windows.ask(ctx, topic, r.each(topic))
+			if r.windows.ask(ctx, topic, r.each(topic)) && !r.served[topic] {
+				r.Noted(topic) // what waits in the store can go now
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -138,16 +161,19 @@ func (r *Relay) send(ctx context.Context, ms []*store.Message) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	_ = r.publish(ctx, r.envelopes(ms)) // it has said so
+	err := r.publish(ctx, r.envelopes(ms)) // it has said so
+	for topic, n := range byTopic(ms) {
+		r.windows.arrived(topic, n, err == nil)
+	}
 }
 
 func (r *Relay) publish(ctx context.Context, all []store.Publication) error {
 	err := publishAll(ctx, r.broker, all)
 	if err != nil {
-		r.health.bad(err)
+		r.health.bad(publishing, err)
 		return err
 	}
-	r.health.good()
+	r.health.good(publishing)
 	return nil
 }
 
@@ -170,13 +196,13 @@ func publishAll(ctx context.Context, pub message.Publisher, all []store.Publicat
 }
 
 // envelopes puts messages into envelopes: several into one where they are for
-// the handlers of this service, who work on the same store.
+// handlers on the same store.
 func (r *Relay) envelopes(ms []*store.Message) []store.Publication {
 	name := r.engine.StoreName()
 	out := make([]store.Publication, 0, len(ms))
 	slips := map[string][]*store.Message{}
 	for _, m := range ms {
-		if !r.served[m.Topic] {
+		if m.Lent {
 			out = append(out, envelope.Whole(name, m))
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -28,8 +29,8 @@ type Engine interface {
 	Next(ctx context.Context, topic string) (*store.Message, error)
 	// Publish frees such a message, and gives it to the relay.
 	Publish(ctx context.Context, m *store.Message) error
-	// End commits the outcome of a message.
-	End(ctx context.Context, u *step.Unit, err error) error
+	// EndWithin commits the outcome of a message, unless ctx ends.
+	EndWithin(ctx context.Context, u *step.Unit, err error) error
 	// Find lists rows of the store.
 	Find(ctx context.Context, q store.Query) (store.Found, error)
 	// StoreName returns the name of the store.
@@ -61,7 +62,8 @@ type Relay struct {
 	log    *slog.Logger
 	broker message.Publisher
 
-	served map[string]bool // topics with handlers here; not changed after Run
+	served map[string]bool // topics of the services here; not changed once Run was called
+	hosted map[string]bool // and those of plain handlers; likewise
 
 	windows windows
 	health  health
@@ -92,7 +94,7 @@ func New(cfg Config) (*Relay, error) {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	r := &Relay{
-		cfg: cfg, log: cfg.Log, broker: pub, served: map[string]bool{}, away: map[string]bool{},
+		cfg: cfg, log: cfg.Log, broker: pub, served: map[string]bool{}, hosted: map[string]bool{}, away: map[string]bool{},
 		ready: make(chan struct{}, 1), noted: make(chan string, 64), asks: make(chan string, 64),
 	}
 	r.health.log = cfg.Log
@@ -100,12 +102,16 @@ func New(cfg Config) (*Relay, error) {
 	return r, nil
 }
 
-// Serve gives the relay its engine, and the topics that have handlers here. It
-// is called once, before the engine runs.
-func (r *Relay) Serve(e Engine, topics ...string) {
+// Serve gives the relay its engine, the topics of the services that have their
+// handlers here, and those that plain handlers see to by themselves. It is
+// called once, before the engine runs.
+func (r *Relay) Serve(e Engine, services, plain []string) {
 	r.engine = e
-	for _, t := range topics {
-		r.served[t] = true
+	for _, t := range services {
+		r.served[t], r.hosted[t] = true, true
+	}
+	for _, t := range plain {
+		r.hosted[t] = true
 	}
 }
 
@@ -118,38 +124,60 @@ func (r *Relay) Run(ctx, taking context.Context) {
 	for topic := range r.served {
 		all.Go(func() { r.take(taking, topic, r.intake) })
 	}
-	all.Go(func() { r.take(taking, step.HomeTopic(r.engine.StoreName()), r.receive) })
+	all.Go(func() {
+		r.take(taking, step.HomeTopic(r.engine.StoreName()), func(_ context.Context, _ string, in <-chan *message.Message) {
+			r.receive(ctx, in)
+		})
+	})
 	all.Wait()
 }
+
+// steady is how long a subscription lasts that is taken for a good one.
+const steady = time.Second
 
 // take subscribes to a topic until ctx ends, and gives what comes to a
 // function that returns when its channel is closed.
 func (r *Relay) take(ctx context.Context, topic string, each func(ctx context.Context, topic string, in <-chan *message.Message)) {
 	for try := 1; ; try++ {
-		sub, err := r.cfg.Transport.Subscriber(r.cfg.Concurrency)
-		if err == nil {
-			err = r.subscription(ctx, sub, topic, each)
-		}
+		began := time.Now()
+		err := r.subscription(ctx, topic, each)
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil { // it ended by itself
-			try, err = 1, errors.New("the subscription ended")
+		if time.Since(began) > steady {
+			try = 1
 		}
-		r.health.bad(fmt.Errorf("subscribe to %s: %w", topic, err))
+		r.health.bad(topic, fmt.Errorf("subscribe to %s: %w", topic, err))
 		if !pause(ctx, try) {
 			return
 		}
 	}
 }
 
-func (r *Relay) subscription(ctx context.Context, sub message.Subscriber, topic string, each func(context.Context, string, <-chan *message.Message)) error {
+// errEnded says that a subscription ended by itself.
+var errEnded = errors.New("the subscription ended")
+
+// subscription is one of the subscriptions of take. It returns when that has
+// ended.
+func (r *Relay) subscription(ctx context.Context, topic string, each func(context.Context, string, <-chan *message.Message)) error {
+	sub, err := r.cfg.Transport.Subscriber(r.cfg.Concurrency)
+	if err != nil {
+		return err
+	}
 	defer func() { _ = sub.Close() }() // what is in flight then comes again
 	in, err := sub.Subscribe(ctx, topic)
 	if err != nil {
 		return err
 	}
-	r.health.good()
+	lasts, ended := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		if wait(lasts, steady) {
+			r.health.good(topic)
+		}
+	})
 	each(ctx, topic, in)
-	return nil
+	ended()
+	watch.Wait()
+	return errEnded
 }

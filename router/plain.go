@@ -5,13 +5,16 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/millrace-go/millrace/engine"
+	"github.com/millrace-go/millrace/store"
 	"github.com/millrace-go/millrace/transports"
 	"github.com/millrace-go/millrace/transports/native"
 )
 
 // addPlain adds a plain Watermill handler. Without a broker its messages
 // travel through the store. With one, they come from the broker's topic and
-// are taken into the store; retries come from there. What the handler returns
+// are taken into the store, under a topic of the handler's own; retries come
+// from there, and never go back to the broker. What the handler returns
 // waits in the store, in an outbox, from which a second handler publishes it:
 // it reaches the broker at least once, always with the same UUID.
 func (r *Router) addPlain(wm *message.Router, sub message.Subscriber, p plainHandler) error {
@@ -22,7 +25,7 @@ func (r *Router) addPlain(wm *message.Router, sub message.Subscriber, p plainHan
 		if err != nil {
 			return err
 		}
-		sub = transports.Merge(sub, in)
+		sub = transports.Merge(sub, renamed{sub, engine.TakenTopic(p.name)}, in)
 		if to != "" {
 			if to, err = r.addOutbox(wm, p); err != nil {
 				return err
@@ -37,6 +40,27 @@ func (r *Router) addPlain(wm *message.Router, sub message.Subscriber, p plainHan
 	return nil
 }
 
+// renamed subscribes to another topic than it is asked for.
+type renamed struct {
+	message.Subscriber
+	topic string
+}
+
+func (s renamed) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
+	return s.Subscriber.Subscribe(ctx, s.topic)
+}
+
+// plainTopics are the topics that plain handlers have to do with.
+func (r *Router) plainTopics() (topics []string) {
+	for _, p := range r.plain {
+		topics = append(topics, p.from)
+	}
+	return topics
+}
+
+// outboxTopic is where the store keeps what a plain handler returned.
+func outboxTopic(handler string) string { return store.Internal + "outbox:" + handler }
+
 // addOutbox adds the handler that publishes what p returns, and returns the
 // topic of the store where it finds that.
 func (r *Router) addOutbox(wm *message.Router, p plainHandler) (topic string, err error) {
@@ -44,7 +68,7 @@ func (r *Router) addOutbox(wm *message.Router, p plainHandler) (topic string, er
 	if err != nil {
 		return "", err
 	}
-	topic = "outbox:" + p.name
+	topic = outboxTopic(p.name)
 	sub := native.NewSubscriber(r.engine, native.Config{Concurrency: r.cfg.Concurrency, Begun: true})
 	wm.AddConsumerHandler(topic, topic, sub, func(msg *message.Message) error {
 		out := msg.Copy()

@@ -310,7 +310,7 @@ func (r *Router) compose() (*message.Router, error) {
 		}
 	}
 	if r.relay != nil {
-		r.relay.Serve(r.engine, slices.Sorted(maps.Keys(r.services))...)
+		r.relay.Serve(r.engine, slices.Sorted(maps.Keys(r.services)), r.plainTopics())
 	}
 	if len(r.services)+len(r.plain) == 0 {
 		return nil, errors.New("no handler is bound; nothing to run")

@@ -124,7 +124,6 @@ func (v *view) failFor(r *runView, reason string) {
 
 // drop cancels a message whose run takes no steps any more.
 func (v *view) drop(m *store.Message) {
-	v.goHome(m, &Homeward{})
 	v.cancel(m)
 	v.unlock(m)
 	r := v.runOf(m)

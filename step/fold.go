@@ -29,6 +29,7 @@ type Broker struct {
 	Room   map[string]int  // by topic: how many messages it may be given
 	Others int             // how many of each topic that Room does not name
 	Known  map[string]bool // topics that need no row
+	Served map[string]bool // topics with handlers on this store; others may be carried out on any
 	Local  bool            // what the worker can run itself does not travel
 	Again  store.Instant   // a length in microseconds: when what nobody took goes to the broker again, at first
 }
@@ -243,7 +244,6 @@ func (v *view) conclude() {
 	}
 	v.res.Held = held
 	v.res.Published = slices.DeleteFunc(v.res.Published, func(m *store.Message) bool {
-		now := v.messages[m.Seq]
-		return now == nil || now.Worker != 0 || now.Published == 0
+		return v.messages[m.Seq] != m // it went elsewhere since
 	})
 }

@@ -10,6 +10,8 @@ import (
 // by a service on another store commits there: its message ends, and its
 // outcome goes home as a message. Home asks again until it has the outcome, by
 // publishing again; who was asked answers again with what the inbox remembers.
+// A message that was sent out so may have been begun there: should its run end
+// meanwhile, it counts as in flight, and what undos it registers count.
 
 // Homeward is an outcome on its way to the store that its message belongs to.
 type Homeward struct {
@@ -57,22 +59,42 @@ func (v *view) goHome(m *store.Message, out *Homeward) {
 	if m.Home == "" {
 		return
 	}
-	out.Seq, out.ID = m.HomeSeq, m.ID
+	v.answer(HomeSource(&Home{Store: m.Home, Seq: m.HomeSeq, ID: m.ID}), out)
+}
+
+// answer sends an outcome to the store that has asked for it, and remembers it.
+func (v *view) answer(src *Source, out *Homeward) {
+	out.Seq, out.ID = src.Home.Seq, src.Home.ID
 	body, err := out.Marshal()
 	if err != nil {
 		panic(errInvalid{fmt.Errorf("outcome for the run's own store: %w", err)})
 	}
-	src := HomeSource(&Home{Store: m.Home, Seq: m.HomeSeq})
-	key := inboxKey(src)
-	v.putUntil(key.Kind, key.Owner, key.Name, &InboxRow{Outcome: body}, v.now()+v.env.Retention)
-	v.sendHome(m.Home, m.ID, body)
+	v.remember(src, &InboxRow{Outcome: body})
+	v.sendHome(src.Home.Store, src.Home.ID, body)
 }
 
-// answerAgain sends an outcome home once more, since home asks again.
+// answerAgain sends an outcome home once more, since home asks again. As long
+// as it asks, what it asks for is remembered.
 func (v *view) answerAgain(src *Source, row *InboxRow) {
-	if src.Home != nil && row.Outcome != nil {
+	if src.Home == nil {
+		return
+	}
+	v.remember(src, row)
+	if row.Outcome != nil {
 		v.sendHome(src.Home.Store, src.Home.ID, row.Outcome)
 	}
+}
+
+// remember keeps what became of another store's message, at least until that
+// store can have asked again.
+func (v *view) remember(src *Source, row *InboxRow) {
+	key := inboxKey(src)
+	v.putUntil(key.Kind, key.Owner, key.Name, row, v.now()+max(v.env.Retention, 2*longestAgain))
+}
+
+// refusal is the outcome of another store's message that can't be taken in.
+func (v *view) refusal(f *Failure) *Homeward {
+	return &Homeward{Failure: &Failure{Text: fmt.Sprintf("on %s: %s", v.env.Host, f.text())}}
 }
 
 func (v *view) sendHome(name, id string, body []byte) {

@@ -148,6 +148,7 @@ func (v *view) nextWaiter(key string) *store.Message {
 // readdress ends a message of a run that turns out to be for a stateful saga,
 // and sends what it carries to that saga, which is a run of its own.
 func (v *view) readdress(m *store.Message, o *Outcome) {
+	v.goHome(m, &Homeward{})
 	v.end(m)
 	v.dropChunks(m, nil)
 	v.unlock(m) // a crash may have left it with a key

@@ -44,7 +44,7 @@ type Outcome struct {
 
 	Decisions []Decision    // Done
 	Delay     time.Duration // Retry
-	Failure   *Failure      // Retry, Reject
+	Failure   *Failure      // Retry, Reject; Insert: another store's message that can't be taken in
 
 	Saga   string // Admit, Readdress: name of the stateful saga; "" for a mere exclusive key
 	Key    string // Admit, Readdress: the exclusive key

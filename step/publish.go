@@ -1,6 +1,7 @@
 package step
 
 import (
+	"strings"
 	"time"
 
 	"github.com/millrace-go/millrace/store"
@@ -26,10 +27,18 @@ func (v *view) toBroker(m *store.Message) bool {
 	}
 	m.Published = 1
 	m.Due = v.now() + b.Again
+	m.Lent = !b.Served[m.Topic]
 	v.res.Published = append(v.res.Published, m)
 	v.noteTopic(m)
 	return true
 }
+
+// isLent reports whether a service on another store may have begun a message,
+// which it got by its envelope. What is born in this very fold nobody has yet.
+func (v *view) isLent(m *store.Message) bool { return m.Lent && m.Seq < v.snap.NextSeq }
+
+// isBegun reports whether somebody may have begun a message.
+func (v *view) isBegun(m *store.Message) bool { return m.Worker != 0 || v.isLent(m) }
 
 func (v *view) takeWindow(topic string) bool {
 	left, named := v.give[topic]
@@ -55,16 +64,18 @@ func (v *view) publishAgain(m *store.Message) {
 	}
 	m.Worker = 0
 	m.Published++
-	m.Due = v.now() + min(v.env.Broker.Again<<min(m.Published-1, 30), longestAgain)
+	m.Due = v.now() + min(v.env.Broker.Again<<min(m.Published-1, 20), longestAgain)
+	m.Lent = !v.env.Broker.Served[m.Topic]
 	v.putMessage(m)
 	v.res.Published = append(v.res.Published, m)
 }
 
 // noteTopic writes down a topic that is not known to all processes of the
 // store: those with a broker look there for what they are to publish again.
+// Topics that begin with store.Internal are for this store's workers only.
 func (v *view) noteTopic(m *store.Message) {
 	b := v.env.Broker
-	if b == nil || m.Topic == store.Internal || b.Known[m.Topic] {
+	if b == nil || strings.HasPrefix(m.Topic, store.Internal) || b.Known[m.Topic] {
 		return
 	}
 	key := store.RowKey{Kind: store.Topic, Name: m.Topic}

@@ -59,6 +59,13 @@ func (v *view) insert(o *Outcome) Verdict {
 		return Verdict{Code: Existed}
 	}
 	v.putUntil(key.Kind, key.Owner, key.Name, &InboxRow{}, v.now().Add(src.Retention))
+	if src.Home != nil {
+		v.remember(src, &InboxRow{})
+	}
+	if o.Failure != nil {
+		v.answer(src, v.refusal(o.Failure))
+		return Verdict{Code: Applied}
+	}
 	base := join(prefix(v.now()), "insert", src.Consumer+"\x00"+src.ID, 0)
 	verdict := Verdict{Code: Applied}
 	v.here = src.Here || src.Home != nil
@@ -146,21 +153,32 @@ func (v *view) sweep(r *runView) {
 	for _, key := range names {
 		v.dropJoin(r, key.Name, listed[JoinRow](v, key))
 	}
-	free, moreFree := v.free(r.Key, sweepPiece)
-	for _, m := range free {
-		v.sweepMessage(r, m)
-	}
-	if moreJoins || moreFree {
+	if moreFree := v.sweepFree(r); moreJoins || moreFree {
 		id := join(prefix(r.Started), "sweep", r.ID, r.Entries)
 		v.internalMessage(store.Message{Kind: store.Sweep, ID: id, Run: r.Key, RunID: r.ID})
 	}
 }
 
+// sweepFree drops free messages, and reports whether there are more. It looks
+// behind those that stay.
+func (v *view) sweepFree(r *runView) (more bool) {
+	for limit := sweepPiece; ; limit *= 8 {
+		free, more := v.free(r.Key, limit)
+		open := r.Open
+		for _, m := range free {
+			v.sweepMessage(r, m)
+		}
+		if r.Open < open || !more {
+			return more
+		}
+	}
+}
+
 // sweepMessage drops a message that was not begun. What ends by itself stays:
 // a Release hands out nothing more, a Tick goes with its join, an undo has its
-// turn.
+// turn. What is with another store counts as in flight.
 func (v *view) sweepMessage(r *runView, m *store.Message) {
-	if m.Kind != store.Task || m.Undo > 0 {
+	if m.Kind != store.Task || m.Undo > 0 || v.isLent(m) {
 		return
 	}
 	v.withdraw(m)
@@ -255,7 +273,7 @@ func (v *view) registerUndo(s *scopeOfStep, d Undo) {
 func (v *view) cancelNamed(s *scopeOfStep, d Cancel) {
 	m := v.named(s.r.Key, d.Name)
 	switch {
-	case m != nil && m.Worker == 0:
+	case m != nil && !v.isBegun(m):
 		v.withdraw(m)
 		s.r.Open--
 	case m == nil && v.cancelJoin(s, d.Name):
@@ -277,7 +295,7 @@ func (v *view) cancelJoin(s *scopeOfStep, name string) bool {
 
 func (v *view) moveNamed(s *scopeOfStep, d Move) {
 	m := v.named(s.r.Key, d.Name)
-	if m == nil || m.Worker != 0 {
+	if m == nil || v.isBegun(m) {
 		v.tooLate(s, d.Name, d.Late)
 		return
 	}

@@ -96,7 +96,7 @@ func (v *view) bear(m *store.Message) {
 // hand says where a message is to be: one that is due goes to the broker, or
 // to the worker's own handlers, or waits for anyone.
 func (v *view) hand(m *store.Message) {
-	m.Worker, m.Published = 0, 0
+	m.Worker, m.Published, m.Lent = 0, 0, false
 	if m.Due != 0 && m.Due <= v.now() {
 		m.Due = 0
 	}
@@ -136,8 +136,9 @@ func (v *view) internalMessage(m store.Message) *store.Message {
 	return &m
 }
 
-// cancel takes an open message away.
+// cancel takes an open message away. Another store's is over there, too.
 func (v *view) cancel(m *store.Message) {
+	v.goHome(m, &Homeward{})
 	v.deleteMessage(m.Seq)
 	v.clear(m)
 	v.counts.Cancelled++

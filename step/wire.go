@@ -113,7 +113,7 @@ func (b *decisionBody) decision(all []decisionBody) (Decision, error) {
 	switch {
 	case b.Send != nil:
 		return *b.Send, nil
-	case b.Fork != nil:
+	case b.Fork != nil && b.Fork.Chunks == 0 && b.Fork.Staged == 0:
 		return b.Fork, nil
 	case b.Emit != nil:
 		return *b.Emit, nil

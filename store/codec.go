@@ -56,6 +56,7 @@ type messageBody struct {
 	Meta    map[string]string `cbor:"18,keyasint,omitempty"`
 	Home    string            `cbor:"19,keyasint,omitempty"`
 	HomeSeq int64             `cbor:"20,keyasint,omitempty"`
+	Lent    bool              `cbor:"21,keyasint,omitempty"`
 }
 
 // MarshalBody encodes what of m is not a column.
@@ -81,6 +82,7 @@ func (m *Message) MarshalBody() ([]byte, error) {
 		Meta:    m.Meta,
 		Home:    m.Home,
 		HomeSeq: m.HomeSeq,
+		Lent:    m.Lent,
 	})
 }
 
@@ -110,6 +112,7 @@ func (m *Message) UnmarshalBody(body []byte) error {
 	m.Meta = b.Meta
 	m.Home = b.Home
 	m.HomeSeq = b.HomeSeq
+	m.Lent = b.Lent
 	return nil
 }
 

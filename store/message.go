@@ -99,6 +99,7 @@ type Message struct {
 	Number  int64             // next chunk of a Release
 	Home    string            // name of the store that the message belongs to, when it came here from there
 	HomeSeq int64             // its Seq there
+	Lent    bool              // it was published whole: whoever took it in, on whatever store, answers for it
 	Payload []byte            // opaque
 	Meta    map[string]string // metadata that travels with it
 }

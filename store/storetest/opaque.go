@@ -36,7 +36,7 @@ func fullMessage() *store.Message {
 	return &store.Message{
 		Topic: "q", Run: 77, Name: "timer", Due: 55, Priority: 7, Worker: 0, Published: 3,
 		Kind: store.Tick, ID: "0192-id", RunID: "run id", Task: "svc/task", Join: "a join", Index: 3, Joined: true,
-		Key: "exclusive", Saga: "saga", Undo: 2, Attempt: 4, Tries: 6, First: 44, Staged: 5, Scope: "scope", Number: 66, Home: "home", HomeSeq: 67,
+		Key: "exclusive", Saga: "saga", Undo: 2, Attempt: 4, Tries: 6, First: 44, Staged: 5, Scope: "scope", Number: 66, Home: "home", HomeSeq: 67, Lent: true,
 		Payload: raw, Meta: map[string]string{"k": "v", "": "empty", "raw": string(raw)},
 	}
 }
