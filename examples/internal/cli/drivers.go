@@ -1,11 +1,13 @@
 package cli
 
 import (
-	_ "github.com/millrace-go/millrace/store/memory" // a program works with the stores
+	// A program works with the stores and transports that it links.
+	_ "github.com/millrace-go/millrace/store/memory"
 	_ "github.com/millrace-go/millrace/store/postgres"
 	_ "github.com/millrace-go/millrace/store/redis"
-	_ "github.com/millrace-go/millrace/store/sqlite" // and transports
+	_ "github.com/millrace-go/millrace/store/sqlite"
 	_ "github.com/millrace-go/millrace/transports/amqp"
-	_ "github.com/millrace-go/millrace/transports/memory"      // that it links
-	_ "github.com/millrace-go/millrace/transports/redisstream" //
+	_ "github.com/millrace-go/millrace/transports/memory"
+	_ "github.com/millrace-go/millrace/transports/redisstream"
+	_ "github.com/millrace-go/millrace/transports/watermillsql"
 )

@@ -1,0 +1,2 @@
+-- How many messages of a topic there are.
+SELECT count(*) FROM {{messages}}

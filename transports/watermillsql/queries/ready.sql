@@ -1,0 +1,2 @@
+-- See schema.sql.
+SELECT millrace_watermill_ready($1, $2)
