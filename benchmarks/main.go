@@ -18,6 +18,7 @@ import (
 	_ "github.com/millrace-go/millrace/transports/amqp"
 	_ "github.com/millrace-go/millrace/transports/memory"
 	_ "github.com/millrace-go/millrace/transports/redisstream"
+	_ "github.com/millrace-go/millrace/transports/watermillsql"
 )
 
 func main() {
