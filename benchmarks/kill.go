@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/millrace-go/millrace/doctor"
@@ -211,11 +212,28 @@ func (c *crew) line(ctx context.Context) (line, error) {
 	m := measured{elapsed: max(a.end.Sub(a.begin), time.Microsecond)}
 	cost := m.line(n, n*c.rec.steps)
 	l.RunsPerS, l.StepsPerS, l.Seconds = cost.RunsPerS, cost.StepsPerS, cost.Seconds
-	report, err := doctor.Examine(ctx, c.store, doctor.Options{})
-	if err == nil && len(report.Faults()) > 0 {
-		err = fmt.Errorf("doctor: %d faults, such as %s", len(report.Faults()), report.Faults()[0])
+	if err := c.examine(ctx); err != nil {
+		return l, fmt.Errorf("%d duplicates, %d losses; %w", l.Duplicates, l.Losses, err)
 	}
-	return l, err
+	return l, nil
+}
+
+// examine has doctor look at the store. A few of its findings tell what is
+// wrong.
+func (c *crew) examine(ctx context.Context) error {
+	report, err := doctor.Examine(ctx, c.store, doctor.Options{})
+	if err != nil {
+		return err
+	}
+	faults := report.Faults()
+	var few []string
+	for _, f := range faults[:min(len(faults), 3)] {
+		few = append(few, f.String())
+	}
+	if len(faults) > 0 {
+		err = fmt.Errorf("doctor: %d faults: %s", len(faults), strings.Join(few, "; "))
+	}
+	return err
 }
 
 // audited is what the runs in a store show.
