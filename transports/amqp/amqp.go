@@ -91,7 +91,7 @@ func Open(ctx context.Context, c Config) (*Transport, error) {
 	}
 	news := &news{log: c.Log.With("server", d.addr)}
 	t := &Transport{
-		c: c, name: naming{vhost: d.vhost},
+		c: c, name: naming{vhost: d.vhost, prefix: c.Prefix},
 		publish: newLink(d, news, c.Patience), consume: newLink(d, news, c.Patience),
 		subs: map[*Subscriber]bool{},
 	}

@@ -38,6 +38,10 @@ type Config struct {
 	// already is used as it is. Default Quorum. In a URL: queue=classic.
 	Queue Kind
 
+	// Prefix begins the names of all queues, so that systems which share a vhost
+	// keep apart. Default: none. In a URL: prefix=shop.
+	Prefix string
+
 	// Heartbeat is how often the two sides show that they live; a connection
 	// that stays silent three times as long is dead. Default 5 s, at least
 	// 1 s. In a URL: heartbeat=5s.
@@ -84,6 +88,8 @@ func ParseURL(u *url.URL) (Config, error) {
 		switch key {
 		case "queue":
 			c.Queue = Kind(value)
+		case "prefix":
+			c.Prefix = value
 		case "heartbeat":
 			c.Heartbeat, err = time.ParseDuration(value)
 		case "drain":
@@ -101,7 +107,7 @@ func ParseURL(u *url.URL) (Config, error) {
 		case "key":
 			files.key = value
 		default:
-			return c, fmt.Errorf("unknown option %q: the amqp transport knows queue, heartbeat, drain, patience, window, channels, ca, cert, key", key)
+			return c, fmt.Errorf("unknown option %q: the amqp transport knows queue, prefix, heartbeat, drain, patience, window, channels, ca, cert, key", key)
 		}
 		if err != nil {
 			return c, fmt.Errorf("option %s=%s: %w", key, value, err)
@@ -213,7 +219,7 @@ func (c Config) Watermill() (watermillamqp.Config, error) {
 	}
 	w := c.topology()
 	w.Connection.AmqpURI = c.URL
-	name := naming{vhost: d.vhost}
+	name := naming{vhost: d.vhost, prefix: c.Prefix}
 	w.Queue.GenerateName = name.queue
 	w.Publish.GenerateRoutingKey = name.queue
 	w.Publish.ConfirmDelivery = true

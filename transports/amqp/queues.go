@@ -17,11 +17,12 @@ import (
 
 // naming says which queue is a topic's. The server gives a quorum queue an
 // internal name of at most 255 bytes, in which the vhost stands as well.
-type naming struct{ vhost string }
+type naming struct{ vhost, prefix string }
 
-// queue returns the name of a topic's queue: the topic itself, if that can be
-// one, or else its beginning and a hash.
+// queue returns the name of a topic's queue: the topic itself behind the
+// prefix, if that can be one, or else its beginning and a hash.
 func (n naming) queue(topic string) string {
+	topic = n.prefix + topic
 	if n.fits(topic) {
 		return topic
 	}
