@@ -108,19 +108,16 @@ func (l *link) watch(ctx context.Context) error {
 	}
 }
 
-// reconnect tries with growing pauses until it succeeds or ctx ends.
+// reconnect tries, after pauses that grow, until it succeeds or ctx ends. In
+// the first pause the other link notices, too, that the server is lost.
 func (l *link) reconnect(ctx context.Context) error {
 	for n := 0; ; n++ {
+		wait := pause(n, firstRedial, mostRedial)
+		if !sleep(ctx, wait/2+rand.N(wait)) {
+			return ctx.Err()
+		}
 		if l.connect(ctx) == nil {
 			return nil
-		}
-		wait := pause(n, firstRedial, mostRedial)
-		timer := time.NewTimer(wait/2 + rand.N(wait))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
 		}
 	}
 }

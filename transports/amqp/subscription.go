@@ -46,6 +46,7 @@ type consumer struct {
 	tag        string
 	deliveries <-chan amqp091.Delivery
 	acks       *acks
+	flying     sync.WaitGroup // messages in flight
 }
 
 // consume makes the queue, and a consumer that gets as many messages as may be
@@ -114,11 +115,21 @@ func (sub *subscription) run(ctx context.Context, c *consumer) {
 		if ctx.Err() != nil {
 			break
 		}
-		sub.close(c) // it is closed already, or its queue was deleted
+		sub.retire(c)
 		c = sub.again(ctx, n)
 	}
 	close(sub.out)
 	sub.drain(c)
+}
+
+// retire ends a consumer, on whose channel what is in flight can still be
+// acknowledged, unless that is closed.
+func (sub *subscription) retire(c *consumer) {
+	sub.cancel(c)
+	sub.all.Go(func() {
+		c.flying.Wait()
+		sub.close(c)
+	})
 }
 
 // again opens a consumer after a pause that grows while that fails, or brings
@@ -148,52 +159,38 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// deliver hands out what c receives until ctx ends, or c. It reports whether
-// anything came.
-func (sub *subscription) deliver(ctx context.Context, c *consumer) (some bool) {
-	tick := time.NewTicker(watching)
-	defer tick.Stop()
-	silent := 0 // ticks since the last delivery, at which messages waited
+// deliver hands out what c receives until ctx ends, or c, or it is time for
+// another consumer. It reports whether all was well until then.
+func (sub *subscription) deliver(ctx context.Context, c *consumer) (well bool) {
+	watch := time.NewTicker(silence)
+	defer watch.Stop()
+	silent := false
 	for {
 		select {
 		case d, open := <-c.deliveries:
 			if !open { // the server sends nothing on deleting a queue: this is no message
-				return some
+				return well
 			}
-			some, silent = true, -1 // not the coming tick either
+			well, silent = true, false
 			sub.handOut(ctx, c, d)
-		case <-tick.C:
-			if silent = sub.look(ctx, silent); silent == forgotten {
-				return some
+		case <-watch.C:
+			if silent && len(sub.slots) < cap(sub.slots) {
+				return true
 			}
+			silent = true
 		case <-sub.renew:
-			return some
+			return true
 		case <-ctx.Done():
-			return some
+			return true
 		}
 	}
 }
 
-// A consumer is looked after at such intervals, and was forgotten by the
-// server if at so many in a row messages waited, and none came.
-const (
-	watching  = time.Second
-	forgotten = 2
-)
-
-// look returns how many times in a row messages have waited, though there is
-// room for them. A quorum queue that is deleted and made again at once leaves
-// its consumers without a word.
-func (sub *subscription) look(ctx context.Context, silent int) int {
-	if silent < 0 || len(sub.slots) == cap(sub.slots) {
-		return 0
-	}
-	waiting, err := sub.s.t.waiting(ctx, sub.topic)
-	if err != nil || waiting == 0 {
-		return 0
-	}
-	return silent + 1
-}
+// silence is how long a consumer may get nothing before another takes its
+// place. When a quorum queue is deleted and made again at once, the server
+// gives what the new one gets to the old one's consumers, and they never see
+// it; a new consumer does, when the old one is gone.
+const silence = 3 * time.Second
 
 // handOut hands a message out, or puts it where it belongs.
 func (sub *subscription) handOut(ctx context.Context, c *consumer, d amqp091.Delivery) {
@@ -206,17 +203,17 @@ func (sub *subscription) handOut(ctx context.Context, c *consumer, d amqp091.Del
 	msg, err := Marshaler{}.Unmarshal(d)
 	switch {
 	case err != nil:
-		sub.aside(func() { sub.park(ctx, c, d, err) })
+		sub.aside(c, func() { sub.park(ctx, c, d, err) })
 		return
 	case msg.UUID == "":
-		sub.aside(func() { sub.name(ctx, c, d) })
+		sub.aside(c, func() { sub.name(ctx, c, d) })
 		return
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	msg.SetContext(work)
 	select {
 	case sub.out <- msg:
-		sub.aside(func() {
+		sub.aside(c, func() {
 			defer cancel()
 			sub.await(ctx, c, d, msg)
 		})
@@ -228,8 +225,10 @@ func (sub *subscription) handOut(ctx context.Context, c *consumer, d amqp091.Del
 }
 
 // aside runs f, which ends the flight of a message.
-func (sub *subscription) aside(f func()) {
+func (sub *subscription) aside(c *consumer, f func()) {
+	c.flying.Add(1)
 	sub.all.Go(func() {
+		defer c.flying.Done()
 		defer func() { <-sub.slots }()
 		f()
 	})
