@@ -35,7 +35,7 @@ func (v *view) toBroker(m *store.Message) bool {
 
 // isLent reports whether a service on another store may have begun a message,
 // which it got by its envelope. What is born in this very fold nobody has yet.
-func (v *view) isLent(m *store.Message) bool { return m.Lent && m.Seq < v.snap.NextSeq }
+func (v *view) isLent(m *store.Message) bool { return m.Lent && !v.isNew(m.Seq) }
 
 // isBegun reports whether somebody may have begun a message.
 func (v *view) isBegun(m *store.Message) bool { return m.Worker != 0 || v.isLent(m) }

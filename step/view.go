@@ -91,6 +91,11 @@ func (v *view) seq() int64 {
 	return v.next - 1
 }
 
+// isNew reports whether a number was given out in this very fold. That it is
+// higher than those which were given out before does not say so: each process
+// may draw its numbers in blocks.
+func (v *view) isNew(seq int64) bool { return seq >= v.snap.NextSeq && seq < v.next }
+
 // now returns the store's clock.
 func (v *view) now() store.Instant { return v.snap.Now }
 
@@ -148,7 +153,7 @@ func (v *view) named(run int64, name string) *store.Message {
 func (v *view) free(run int64, limit int) (out []*store.Message, more bool) {
 	for _, seq := range v.order {
 		m := v.messages[seq]
-		if m != nil && m.Run == run && (m.Worker == 0 || seq >= v.snap.NextSeq) {
+		if m != nil && m.Run == run && (m.Worker == 0 || v.isNew(seq)) {
 			out = append(out, m)
 		}
 	}
@@ -314,7 +319,7 @@ func (v *view) changes() (*store.Changes, error) {
 		switch m := v.messages[seq]; {
 		case m != nil:
 			c.PutMessages = append(c.PutMessages, m)
-		case seq < v.snap.NextSeq:
+		case !v.isNew(seq):
 			c.DeleteMessages = append(c.DeleteMessages, seq)
 		}
 	}
