@@ -43,6 +43,9 @@ func lines(t *testing.T, args ...string) []map[string]any {
 
 func TestWorkloads(t *testing.T) {
 	for _, w := range workloads {
+		if w.name == "two" {
+			continue // it takes some seconds, and has a test of its own
+		}
 		for _, p := range w.on(product([]string{"memory:", "sqlite:"}, []string{native})) {
 			t.Run(w.name+"/"+p.store, func(t *testing.T) {
 				got := lines(t, "-workload", w.name, "-store", p.store, "-n", "12", "-clients", "3")
