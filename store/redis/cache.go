@@ -18,7 +18,8 @@ type cache struct {
 	runs  map[int64]known[*store.Run]
 	ids   map[string]int64 // of these runs
 	rows  map[store.RowKey]known[*store.Row]
-	size  int // of runs and rows, in bytes, about
+	lost  map[store.RowKey]bool // rows that may be there or not
+	size  int                   // of runs and rows, in bytes, about
 }
 
 type known[T any] struct {
@@ -29,6 +30,7 @@ type known[T any] struct {
 const (
 	cacheBytes = 32 << 20
 	cacheHolds = 200_000
+	cacheLost  = 10_000
 )
 
 func (c *cache) clear() {
@@ -36,13 +38,14 @@ func (c *cache) clear() {
 	c.runs = map[int64]known[*store.Run]{}
 	c.ids = map[string]int64{}
 	c.rows = map[store.RowKey]known[*store.Row]{}
+	c.lost = map[store.RowKey]bool{}
 	c.size = 0
 }
 
 // tidy starts anew when there is too much: there is no telling what is needed
 // least.
 func (c *cache) tidy() {
-	if c.holds == nil || c.size > cacheBytes || len(c.holds) > cacheHolds {
+	if c.holds == nil || c.size > cacheBytes || len(c.holds) > cacheHolds || len(c.lost) > cacheLost {
 		c.clear()
 	}
 }
@@ -128,9 +131,12 @@ func (c *cache) undo(stamp int64, changes *store.Changes) {
 		}
 	}
 	for _, r := range changes.PutRows {
-		if c.rows[r.RowKey].mark == mark {
-			c.dropRow(r.RowKey)
-		}
+		c.dropRow(r.RowKey)
+		c.lost[r.RowKey] = true
+	}
+	for _, key := range changes.DeleteRows {
+		c.dropRow(key)
+		c.lost[key] = true
 	}
 }
 
@@ -154,6 +160,7 @@ func (c *cache) saw(r *reading) {
 	}
 	for _, s := range r.rows {
 		c.dropRow(s.key)
+		delete(c.lost, s.key)
 		if row := r.snap.Rows[s.key]; row != nil {
 			c.keepRow(s.mark, row)
 		}
@@ -228,6 +235,9 @@ func (c *cache) readRows(r *reading) bool {
 	for _, key := range r.keys.Rows {
 		if _, again := r.snap.Rows[key]; again {
 			continue
+		}
+		if c.lost[key] {
+			return false
 		}
 		k := c.rows[key]
 		r.rows = append(r.rows, standing[store.RowKey]{key, k.mark})

@@ -36,16 +36,21 @@ func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.D
 	if err != nil {
 		return nil, err
 	}
+	ahead := false
+	defer func() {
+		if !ahead {
+			leave()
+		}
+	}()
 	s.order.Lock()
 	defer s.order.Unlock()
 	f, err := s.guess(ctx, keys, decide)
-	if f != nil {
+	if ahead = f != nil; ahead {
 		return func() error {
 			defer leave()
 			return explain("commit", s.settle(ctx, f, keys, decide))
 		}, nil
 	}
-	defer leave()
 	if err == nil {
 		err = s.commit(ctx, keys, decide)
 	}
@@ -72,7 +77,7 @@ func (s *Store) guess(ctx context.Context, keys store.Keys, decide store.Decide)
 			return nil, nil
 		}
 		r.snap.Now, r.snap.NextSeq = now, l.next
-		c := decide(r.snap)
+		c := tentative(decide, r.snap)
 		switch {
 		case c == nil, c.More == nil && c.Empty() && len(c.Publish) == 0:
 			return nil, nil // what nothing is written for is not checked
@@ -84,6 +89,17 @@ func (s *Store) guess(ctx context.Context, keys store.Keys, decide store.Decide)
 			return s.prepare(l, r, c)
 		}
 	}
+}
+
+// tentative decides on what may never have been so; what can't be decided then
+// is read.
+func tentative(decide store.Decide, snap *store.Snapshot) (c *store.Changes) {
+	defer func() {
+		if recover() != nil {
+			c = nil
+		}
+	}()
+	return decide(snap)
 }
 
 // prepare makes a flight of changes. Commits that are decided from here on see
