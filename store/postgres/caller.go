@@ -59,7 +59,7 @@ func (s *Store) commitForeign(f *foreign, c *commit) error {
 }
 
 func (s *Store) applyForeign(f *foreign, c *commit) error {
-	snap, changes, err := s.resolve(f, c.keys, c.decide)
+	snap, changes, err := s.resolve(f, &c.keys, c.decide)
 	if err != nil || changes == nil {
 		return err
 	}

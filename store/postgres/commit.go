@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/millrace-go/millrace/store"
@@ -116,7 +117,7 @@ func (c *commit) prepare() error {
 		return err
 	}
 	var err error
-	c.snap, c.changes, err = c.s.resolve(c.x, c.keys, c.decide)
+	c.snap, c.changes, err = c.s.resolve(c.x, &c.keys, c.decide)
 	return err
 }
 
@@ -124,11 +125,12 @@ func (c *commit) prepare() error {
 const blockSize = 4096
 
 // resolve reads and decides until nothing more is wanted. The changes are nil
-// when there is nothing to write.
-func (s *Store) resolve(x executor, keys store.Keys, decide store.Decide) (*store.Snapshot, *store.Changes, error) {
+// when there is nothing to write. What is asked for later is added to keys: when
+// all is decided anew, it is locked in one go, in the common order.
+func (s *Store) resolve(x executor, keys *store.Keys, decide store.Decide) (*store.Snapshot, *store.Changes, error) {
 	r := reader{x: x, at: s.at(), name: s.name, snap: &store.Snapshot{}}
 	given := int64(blockSize)
-	more, fresh := &keys, true
+	more, fresh := keys, true
 	for {
 		if more != nil {
 			if err := r.read(more, fresh); err != nil {
@@ -141,6 +143,7 @@ func (s *Store) resolve(x executor, keys store.Keys, decide store.Decide) (*stor
 		}
 		more, fresh = changes.More, false
 		if more != nil {
+			*keys = joined(*keys, more)
 			continue
 		}
 		if changes.Seqs <= given {
@@ -155,6 +158,22 @@ func (s *Store) resolve(x executor, keys store.Keys, decide store.Decide) (*stor
 			return nil, nil, err
 		}
 	}
+}
+
+// joined returns the keys of both.
+func joined(a store.Keys, b *store.Keys) store.Keys {
+	if b.Worker != 0 {
+		a.Worker = b.Worker
+	}
+	a.Holds = slices.Concat(a.Holds, b.Holds)
+	a.Messages = slices.Concat(a.Messages, b.Messages)
+	a.Runs = slices.Concat(a.Runs, b.Runs)
+	a.RunIDs = slices.Concat(a.RunIDs, b.RunIDs)
+	a.Rows = slices.Concat(a.Rows, b.Rows)
+	a.Lists = slices.Concat(a.Lists, b.Lists)
+	a.Free = slices.Concat(a.Free, b.Free)
+	a.Named = slices.Concat(a.Named, b.Named)
+	return a
 }
 
 // finish writes what was decided and commits. Conflicts are decided anew.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"database/sql/driver"
+	"slices"
 
 	"github.com/lib/pq/oid"
 
@@ -221,12 +222,14 @@ func (r *reader) note(keys *store.Keys, row []driver.Value) error {
 		found := loadedRow(row)
 		s.Rows[found.RowKey] = found
 	case partListed:
-		l := keys.Lists[i-1]
-		s.Lists[l] = append(s.Lists[l], loadedRow(row))
+		if l := keys.Lists[i-1]; slices.Index(keys.Lists, l) == i-1 {
+			s.Lists[l] = append(s.Lists[l], loadedRow(row))
+		}
 	case partFree:
 		m, err := messageOf(row[2:])
-		f := keys.Free[i-1]
-		s.Free[f] = append(s.Free[f], m)
+		if f := keys.Free[i-1]; slices.Index(keys.Free, f) == i-1 {
+			s.Free[f] = append(s.Free[f], m)
+		}
 		return err
 	case partNamed:
 		m, err := messageOf(row[2:])

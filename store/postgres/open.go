@@ -206,6 +206,7 @@ func (s *Store) disconnect() error {
 		all = append(all, s.callers.Close())
 	}
 	if s.pool != nil {
+		s.stopWaking() // the last Wake may have returned before its context ended
 		all = append(all, s.pool.close())
 	}
 	return errors.Join(all...)
