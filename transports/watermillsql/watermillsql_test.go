@@ -243,6 +243,16 @@ func TestPublishingInACommit(t *testing.T) {
 	all, err := b.translate(nil)
 	require.NoError(t, err)
 	require.Empty(t, all)
+
+	require.Eventually(t, func() bool { return b.number("SELECT count(*) FROM millrace_watermill_sleepers") == 2 }, patience, time.Millisecond)
+	inCommit(func(tx *sql.Tx) error {
+		looks := time.NewTimer(200 * time.Millisecond) // they all look in vain meanwhile
+		<-looks.C
+		return tx.Commit()
+	}, pub("known", "d"))
+	msg = receive(t, ch)
+	require.Equal(t, "d", msg.UUID)
+	require.True(t, msg.Ack())
 }
 
 // A batch of any size is inserted whole; larger ones than a statement takes,
