@@ -23,9 +23,17 @@ func sqlOf(name string) *statement {
 	if err != nil {
 		panic(err) // the file is missing from the program
 	}
-	q := &statement{index: len(statements), name: name, text: strings.TrimSpace(string(text))}
+	q := &statement{index: len(statements), name: name, text: bare(string(text))}
 	statements = append(statements, q)
 	return q
+}
+
+// bare drops the comment that a file begins with: it need not travel.
+func bare(text string) string {
+	for strings.HasPrefix(text, "--") {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	return strings.TrimSpace(text)
 }
 
 // Transactions.
