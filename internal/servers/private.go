@@ -117,6 +117,17 @@ func freePorts() (int, error) {
 	return 0, err
 }
 
+// Port returns a TCP port of this machine that nothing listens on, and that no
+// client will be given.
+func Port(t T) int {
+	t.Helper()
+	port, err := freePorts()
+	if err != nil {
+		t.Fatalf("free port: %v", err)
+	}
+	return port
+}
+
 func free(port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
