@@ -17,10 +17,25 @@ type acks struct {
 	settled map[uint64]bool // those after low that are
 	pending []uint64
 	writing bool
+	open    int // deliveries that came and are not settled
 }
 
 func newAcks(ch *amqp091.Channel) *acks {
 	return &acks{ch: ch, settled: map[uint64]bool{}}
+}
+
+// came counts a delivery.
+func (a *acks) came() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open++
+}
+
+// unsettled returns how many deliveries came and are not settled.
+func (a *acks) unsettled() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.open
 }
 
 // ack acknowledges a delivery. On a channel that is closed that has no effect:
@@ -53,6 +68,7 @@ func (a *acks) giveBack(tag uint64) {
 }
 
 func (a *acks) settle(tag uint64) {
+	a.open--
 	a.settled[tag] = true
 	for a.settled[a.low+1] {
 		a.low++

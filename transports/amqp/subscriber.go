@@ -110,14 +110,14 @@ func (s *Subscriber) renew(queue string) {
 	}
 }
 
-// inFlight returns how many messages of a topic are in flight.
+// inFlight returns how many messages of a topic were received and are open.
 func (s *Subscriber) inFlight(topic string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
 	for sub := range s.open {
-		if sub.topic == topic {
-			n += len(sub.slots)
+		if c := sub.now.Load(); c != nil && sub.topic == topic {
+			n += c.acks.unsettled()
 		}
 	}
 	return n

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -25,6 +26,7 @@ type subscription struct {
 	queue string
 	out   chan *message.Message
 	slots chan struct{} // one for each message in flight
+	now   atomic.Pointer[consumer]
 	renew chan struct{} // asks for a new consumer
 	over  chan struct{} // closed when nobody waits for acknowledgements any more
 	all   sync.WaitGroup
@@ -44,7 +46,7 @@ func newSubscription(s *Subscriber, topic string) *subscription {
 type consumer struct {
 	ch         *amqp091.Channel
 	tag        string
-	deliveries <-chan amqp091.Delivery
+	deliveries chan amqp091.Delivery // with room for all that can be unsettled
 	acks       *acks
 	flying     sync.WaitGroup // messages in flight
 }
@@ -78,6 +80,7 @@ func (sub *subscription) consume(ctx context.Context) (*consumer, error) {
 	defer limit.Stop()
 	select {
 	case c := <-opened:
+		sub.now.Store(c)
 		return c, nil
 	case err := <-failed:
 		return nil, oneLine(err)
@@ -97,13 +100,34 @@ func (sub *subscription) open(ctx context.Context) (*consumer, error) {
 	c := &consumer{ch: ch, tag: "millrace-" + watermill.NewShortUUID(), acks: newAcks(ch)}
 	err = ch.Qos(sub.s.concurrency, 0, false)
 	if err == nil {
-		c.deliveries, err = ch.Consume(sub.queue, c.tag, false, false, false, false, nil)
+		err = sub.begin(c)
 	}
 	if err != nil {
 		_ = ch.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// begin has the server deliver to c. What came is taken at once, so that it
+// can be counted.
+func (sub *subscription) begin(c *consumer) error {
+	came, err := c.ch.Consume(sub.queue, c.tag, false, false, false, false, nil)
+	if err != nil {
+		return err
+	}
+	c.deliveries = make(chan amqp091.Delivery, sub.s.concurrency)
+	started := sub.s.t.consume.start(func() {
+		defer close(c.deliveries)
+		for d := range came {
+			c.acks.came()
+			c.deliveries <- d
+		}
+	})
+	if !started {
+		return ErrClosed
+	}
+	return nil
 }
 
 // run delivers until ctx ends, then waits for what is in flight.
