@@ -28,7 +28,7 @@ func TestBadStoreURL(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for url, says := range map[string]string{
 		"shop.db":                     `store URL "shop.db" has no scheme`,
-		"mysql://host/db":             `unknown scheme "mysql"; linked: memory, sqlite`,
+		"mysql://host/db":             `unknown scheme "mysql"; linked: memory, postgres, postgresql, redis, rediss, sqlite`,
 		"sqlite:shop.db?speed=9":      `unknown setting "speed"`,
 		"sqlite:none/shop.db":         "does not exist",
 		"sqlite://me:secret@host/%zz": `store URL "sqlite:..." is malformed`,

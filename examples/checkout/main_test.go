@@ -96,7 +96,7 @@ func TestWrongUseIsOneLine(t *testing.T) {
 		{[]string{"-decline", "0.7", "-silent", "0.7"}, "checkout: -decline and -silent must be shares between 0 and 1, and at most 1 together"},
 		{[]string{"-deadline", "0s"}, "checkout: -deadline must be positive"},
 		{[]string{"more"}, `checkout: unexpected "more"; -h lists the flags`},
-		{[]string{"-store", "nonsense:"}, `checkout: store URL "nonsense:": unknown scheme "nonsense"; linked: memory, sqlite`},
+		{[]string{"-store", "nonsense:"}, `checkout: store URL "nonsense:": unknown scheme "nonsense"; linked: memory, postgres, postgresql, redis, rediss, sqlite`},
 	} {
 		status, out, notes := run(t.Context(), append([]string{"-dir", t.TempDir()}, c.args...)...)
 		require.Equal(t, 1, status)

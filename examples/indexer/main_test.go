@@ -228,7 +228,7 @@ func TestWrongUseIsOneLine(t *testing.T) {
 		{[]string{"a", "b"}, "indexer: one folder, please, not 2, after the flags"},
 		{[]string{"no-such-folder"}, "no-such-folder: no such file or directory"},
 		{[]string{file}, "a.go is not a folder"},
-		{[]string{"-store", "nonsense:", "."}, `indexer: store URL "nonsense:": unknown scheme "nonsense"; linked: memory, sqlite`},
+		{[]string{"-store", "nonsense:", "."}, `indexer: store URL "nonsense:": unknown scheme "nonsense"; linked: memory, postgres, postgresql, redis, rediss, sqlite`},
 	} {
 		status, out, notes := run(t.Context(), append([]string{"-dir", t.TempDir()}, c.args...)...)
 		require.Equal(t, 1, status)

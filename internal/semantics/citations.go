@@ -13,7 +13,11 @@ var (
 	statementID   = regexp.MustCompile(`[A-Z][0-9]+`)
 )
 
-const directive = "//semantics:stores "
+// Directives name pairs by patterns, or stores whose own pair is meant.
+const (
+	ofPairs  = "//semantics:pairs "
+	ofStores = "//semantics:stores "
+)
 
 // cited returns the statements that a line of a comment cites: it begins with
 // them, and nothing or a colon or full stop follows.
@@ -25,12 +29,24 @@ func cited(line string) []string {
 	return statementID.FindAllString(m[1], -1)
 }
 
-// storesOf returns the stores that a directive in the comment names.
-func storesOf(g *ast.CommentGroup) []string {
-	for _, c := range g.List {
-		if names, ok := strings.CutPrefix(c.Text, directive); ok {
-			return strings.Fields(names)
+// pairsOf returns the pairs that a directive in the comment names.
+func (c *citer) pairsOf(g *ast.CommentGroup) (names []string) {
+	for _, line := range g.List {
+		patterns, ok := strings.CutPrefix(line.Text, ofPairs)
+		if !ok {
+			patterns, ok = strings.CutPrefix(line.Text, ofStores)
 		}
+		if !ok {
+			continue
+		}
+		for p := range strings.FieldsSeq(patterns) {
+			matching := c.src.matching(p)
+			if matching == nil {
+				c.fault(g, "there is no pair "+p)
+			}
+			names = append(names, matching...)
+		}
+		return names
 	}
 	return nil
 }
@@ -62,23 +78,23 @@ type subtest struct {
 func (c *citer) read(comments []*ast.CommentGroup) {
 	for _, g := range comments {
 		d := c.declOf(g)
-		if s := storesOf(g); s != nil {
-			c.announce(d, s)
+		if p := c.pairsOf(g); p != nil {
+			c.announce(d, p)
 		}
 		c.cite(d, g)
 	}
 }
 
-// announce notes the stores that a directive names: of one declaration, or,
+// announce notes the pairs that a directive names: of one declaration, or,
 // outside of all, of those of the file that have no directive themselves.
-func (c *citer) announce(d *decl, stores []string) {
+func (c *citer) announce(d *decl, pairs []string) {
 	if d != nil {
-		d.stores = stores
+		d.pairs = pairs
 		return
 	}
 	for _, d := range c.home {
-		if d.stores == nil {
-			d.stores = stores
+		if d.pairs == nil {
+			d.pairs = pairs
 		}
 	}
 }

@@ -1,5 +1,5 @@
 // Semantics prints which statements of docs/semantics.md are cited by which
-// tests, and on which stores these run.
+// tests, and on which pairs of a store and a broker these run.
 //
 //	go run ./internal/semantics           the table
 //	go run ./internal/semantics -check    the same; exit code 1 when one is missing
@@ -10,13 +10,15 @@
 //	// M3, M5
 //	// F2: in whichever order the branches end
 //
-// The stores of a test are those of its folder (store/sqlite), or those that
-// a directive names, in the file for all its tests or on one function:
+// The pairs of a test are those that a directive names by patterns, in the file
+// for all its tests or on one function; stores are those pairs that have no
+// broker. Tests in a store's folder (store/sqlite) are about that store.
 //
+//	//semantics:pairs postgres* redis+amqp
 //	//semantics:stores memory sqlite
 //
 // A suite is a package whose folder's name ends in "test". A case of it counts
-// on every store whose tests reach it, through the functions and tables of
+// on every pair whose tests reach it, through the functions and tables of
 // the suite; a directive on a case, or in its file, narrows that. Names are
 // followed as they are written, without types. A citation that no test
 // reaches is an error, and so is one of a statement that doesn't exist.
@@ -28,6 +30,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/millrace-go/millrace/internal/pairs"
 )
 
 func main() {
@@ -57,7 +61,7 @@ func run(w io.Writer, root string) ([]string, error) {
 		return nil, err
 	}
 	stmts := parseStatements(string(text))
-	src, err := load(os.DirFS(root), stmts)
+	src, err := load(os.DirFS(root), stmts, pairs.Matching("*"))
 	if err != nil {
 		return nil, err
 	}

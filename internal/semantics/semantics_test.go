@@ -30,8 +30,8 @@ func TestRequiredStatementsExist(t *testing.T) {
 			t.Errorf("%s is required, and docs/semantics.md doesn't have it", n.id)
 		}
 	}
-	if len(required) != 44 {
-		t.Errorf("%d statements are required, want 44", len(required))
+	if len(required) != 45 {
+		t.Errorf("%d statements are required, want 45", len(required))
 	}
 }
 
@@ -69,7 +69,7 @@ func scan(t *testing.T, files map[string]string) *table {
 		}
 		fsys[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	src, err := load(fsys, few)
+	src, err := load(fsys, few, []string{"memory", "sqlite", "sqlite+amqp"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func show(tb *table) []string {
 	for id, rows := range tb.rows {
 		for _, r := range rows {
 			var stores []string
-			for s := range r.stores {
+			for s := range r.pairs {
 				stores = append(stores, s)
 			}
 			slices.Sort(stores)
@@ -223,6 +223,25 @@ func run(t *testing.T) { st.Run(t, h); st.RunSQL(t) }
 	}
 }
 
+func TestDirectivesNamePairsByPatterns(t *testing.T) {
+	expect(t, scan(t, map[string]string{"a/a_test.go": `
+//semantics:pairs sqlite*
+
+// M1
+func TestA(t *testing.T) {}
+
+// M2
+//
+//semantics:pairs *+*
+func TestB(t *testing.T) {}
+
+// M3
+//
+//semantics:stores memory sqlite
+func TestC(t *testing.T) {}
+`}), "M1 a.TestA [sqlite sqlite+amqp]", "M2 a.TestB [sqlite+amqp]", "M3 a.TestC [memory sqlite]")
+}
+
 func TestCasesCountForTheStoresWhoseTestsReachThem(t *testing.T) {
 	expect(t, scan(t, suite()),
 		"F1 store/storetest.testFile [sqlite]",
@@ -235,6 +254,7 @@ func TestCasesCountForTheStoresWhoseTestsReachThem(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"no such statement": {"// M9\nfunc TestA(t *testing.T) {}", "a/a_test.go:2: there is no statement M9"},
+		"no such pair":      {"//semantics:pairs none*\nfunc TestA(t *testing.T) {}", "a/a_test.go:2: there is no pair none*"},
 		"outside":           {"// M1\n\nfunc TestA(t *testing.T) {}", "a/a_test.go:2: M1 is cited outside of any test or case"},
 		"not reached":       {"// M1\nfunc caseA(t *testing.T) {}", "a/a_test.go:2: M1 is cited by caseA, which no test reaches"},
 		"words follow": {"// M1 holds\nfunc TestA(t *testing.T) {}",
@@ -270,14 +290,18 @@ func TestTable(t *testing.T) {
 	var b strings.Builder
 	tb.print(&b)
 	want := strings.ReplaceAll(`
-statement, and the tests that cite it                           |  memory  sqlite
-M1  One                                                         |       0       1
-      store/sqlite.TestA                                        |       -       x
-M2  Two                                                         |       0       0
-M3  Three                                                       |       0       1
-      step.TestB                                                |       -       -
-      store/sqlite.TestA                                        |       -       x
-F1  Four                                                        |       0       0
+ 1  memory
+ 2  sqlite
+ 3  sqlite+amqp
+
+statement, and the tests that cite it                           |    1    2    3
+M1  One                                                         |    0    1    0
+      store/sqlite.TestA                                        |    -    x    -
+M2  Two                                                         |    0    0    0
+M3  Three                                                       |    0    1    0
+      step.TestB                                                |    -    -    -
+      store/sqlite.TestA                                        |    -    x    -
+F1  Four                                                        |    0    0    0
 
 neither required yet nor cited: W1
 `, "|", "")

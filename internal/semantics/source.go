@@ -17,6 +17,7 @@ import (
 type source struct {
 	module string
 	ids    map[string]bool // of all statements
+	pairs  []string        // that there are
 	fset   *token.FileSet
 	decls  map[key][]*decl // methods stand under their bare names
 	all    []*decl         // in the order of folders, files and lines
@@ -30,7 +31,7 @@ type key struct{ dir, name string }
 type decl struct {
 	key
 	test     bool
-	stores   []string // of the directive, or of the folder
+	pairs    []string // of the directive, or of the folder
 	refs     []key    // names in it, of its package and of suites
 	cites    []citation
 	from, to token.Pos // with its doc comment
@@ -53,7 +54,8 @@ func (d *decl) cite(c citation) {
 var moduleLine = regexp.MustCompile(`(?m)^module\s+(\S+)`)
 
 // load reads the test files and the suites of the module at the root of fsys.
-func load(fsys fs.FS, stmts []statement) (*source, error) {
+// pairs are those that there are.
+func load(fsys fs.FS, stmts []statement, pairs []string) (*source, error) {
 	mod, err := fs.ReadFile(fsys, "go.mod")
 	if err != nil {
 		return nil, err
@@ -62,7 +64,7 @@ func load(fsys fs.FS, stmts []statement) (*source, error) {
 	if m == nil {
 		return nil, fmt.Errorf("go.mod names no module")
 	}
-	s := &source{module: string(m[1]), ids: map[string]bool{}, fset: token.NewFileSet(), decls: map[key][]*decl{}}
+	s := &source{module: string(m[1]), ids: map[string]bool{}, pairs: pairs, fset: token.NewFileSet(), decls: map[key][]*decl{}}
 	for _, st := range stmts {
 		s.ids[st.id] = true
 	}
@@ -98,6 +100,17 @@ func isTest(name string) bool { return strings.HasSuffix(name, "_test.go") }
 // isSuite reports whether a package of this folder or import path is a suite.
 func isSuite(p string) bool { return strings.HasSuffix(path.Base(p), "test") }
 
+// matching returns the pairs whose names match a pattern, such as "sqlite" or
+// "*+amqp".
+func (s *source) matching(pattern string) (names []string) {
+	for _, p := range s.pairs {
+		if ok, err := path.Match(pattern, p); ok && err == nil {
+			names = append(names, p)
+		}
+	}
+	return names
+}
+
 func (s *source) known(id string) bool { return s.ids[id] }
 
 // section reports whether id begins with the letter of a section.
@@ -127,8 +140,8 @@ func (s *source) add(fsys fs.FS, name string) error {
 	c := citer{src: s, home: r.decls, subs: subtests(f)}
 	c.read(f.Comments)
 	for _, d := range r.decls {
-		if d.stores == nil {
-			d.stores = folderStores(d.dir)
+		if d.pairs == nil {
+			d.pairs = s.folderPairs(d.dir)
 		}
 		s.decls[d.key] = append(s.decls[d.key], d)
 	}
@@ -136,11 +149,12 @@ func (s *source) add(fsys fs.FS, name string) error {
 	return nil
 }
 
-// folderStores returns the store whose driver the folder holds, if it does.
-func folderStores(dir string) []string {
+// folderPairs returns the store whose driver the folder holds, if it does: its
+// tests are about it alone, whatever the broker.
+func (s *source) folderPairs(dir string) []string {
 	parent, base := path.Split(dir)
 	if parent == "store/" && !isSuite(dir) {
-		return []string{base}
+		return s.matching(base)
 	}
 	return nil
 }

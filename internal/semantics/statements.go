@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/millrace-go/millrace/internal/pairs"
 )
 
 // A statement is one numbered line of docs/semantics.md.
@@ -13,26 +15,29 @@ type statement struct {
 	title string // its first sentence
 }
 
-// A need is a statement that tests must cite, and the stores they must run on.
+// A need is a statement that tests must cite, and the pairs they must run on.
 type need struct {
-	id     string
-	stores []string
+	id    string
+	pairs []string
 }
 
 // required are the statements that are carried out so far. Those of later
 // parts join the list as they come.
-var required = needs("M1-M10 F1-F10 T1-T4 R1-R6 C1-C2 N1-N4 H1-H2 L1-L6", []string{"memory", "sqlite"},
-	map[string][]string{"L5": {"sqlite"}}) // a caller's transaction is one of SQL
+var required = needs("M1-M11 F1-F10 T1-T4 R1-R6 C1-C2 N1-N4 H1-H2 L1-L6", pairs.Matching("*"),
+	map[string][]string{
+		"M11": pairs.Matching("*+*"),                                             // there is a broker to lose
+		"L5":  append(pairs.Matching("sqlite*"), pairs.Matching("postgres*")...), // a caller's transaction is one of SQL
+	})
 
-// needs expands ranges of statements. Each is needed on stores, or on those
+// needs expands ranges of statements. Each is needed on pairs, or on those
 // that except names for it.
-func needs(ranges string, stores []string, except map[string][]string) []need {
+func needs(ranges string, pairs []string, except map[string][]string) []need {
 	var out []need
 	for r := range strings.FieldsSeq(ranges) {
 		for _, id := range expand(r) {
-			n := need{id: id, stores: stores}
-			if s, ok := except[id]; ok {
-				n.stores = s
+			n := need{id: id, pairs: pairs}
+			if p, ok := except[id]; ok {
+				n.pairs = p
 			}
 			out = append(out, n)
 		}

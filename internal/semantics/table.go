@@ -8,27 +8,27 @@ import (
 	"strings"
 )
 
-// A table says which tests cite each statement, and on which stores they run.
+// A table says which tests cite each statement, and on which pairs they run.
 type table struct {
 	stmts  []statement
-	stores []string          // columns
+	pairs  []string          // columns
 	rows   map[string][]*row // by statement
 	faults []string          // what is wrong with the citations
 }
 
 // A row is one test, subtest or case that cites a statement.
 type row struct {
-	test   string
-	stores map[string]bool // "" for tests of code that has no store
+	test  string
+	pairs map[string]bool // "" for tests of code that has no store
 }
 
 // tabulate follows the tests to the cases that they reach.
 func tabulate(stmts []statement, src *source) *table {
-	t := &table{stmts: stmts, stores: []string{"memory", "sqlite"}, rows: map[string][]*row{}, faults: src.faults}
+	t := &table{stmts: stmts, pairs: src.pairs, rows: map[string][]*row{}, faults: src.faults}
 	reached := map[*decl]map[string]bool{}
 	for _, d := range src.all {
 		if d.test {
-			t.follow(src, d, reached)
+			follow(src, d, reached)
 		}
 	}
 	for _, d := range src.all {
@@ -37,47 +37,44 @@ func tabulate(stmts []statement, src *source) *table {
 	return t
 }
 
-// follow notes in reached what the test reaches, on each of its stores.
-func (t *table) follow(src *source, test *decl, reached map[*decl]map[string]bool) {
-	stores := test.stores
-	if len(stores) == 0 {
-		stores = []string{""}
+// follow notes in reached what the test reaches, on each of its pairs.
+func follow(src *source, test *decl, reached map[*decl]map[string]bool) {
+	pairs := test.pairs
+	if len(pairs) == 0 {
+		pairs = []string{""}
 	}
-	for _, s := range stores {
-		if s != "" && !slices.Contains(t.stores, s) {
-			t.stores = append(t.stores, s)
-		}
-		reach(src, test, s, reached)
+	for _, p := range pairs {
+		reach(src, test, p, reached)
 	}
 }
 
-// reach walks from d along the names that it refers to, on one store.
-func reach(src *source, d *decl, store string, reached map[*decl]map[string]bool) {
+// reach walks from d along the names that it refers to, on one pair.
+func reach(src *source, d *decl, pair string, reached map[*decl]map[string]bool) {
 	if reached[d] == nil {
 		reached[d] = map[string]bool{}
 	}
-	if reached[d][store] {
+	if reached[d][pair] {
 		return
 	}
-	reached[d][store] = true
+	reached[d][pair] = true
 	for _, k := range d.refs {
 		for _, next := range src.decls[k] {
-			if !next.test && next.on(store) {
-				reach(src, next, store, reached)
+			if !next.test && next.on(pair) {
+				reach(src, next, pair, reached)
 			}
 		}
 	}
 }
 
-// on reports whether a case runs on the store: unless its directive names
+// on reports whether a case runs on the pair: unless its directive names
 // others only.
-func (d *decl) on(store string) bool {
-	return store == "" || len(d.stores) == 0 || slices.Contains(d.stores, store)
+func (d *decl) on(pair string) bool {
+	return pair == "" || len(d.pairs) == 0 || slices.Contains(d.pairs, pair)
 }
 
-func (t *table) addRows(d *decl, stores map[string]bool) {
+func (t *table) addRows(d *decl, pairs map[string]bool) {
 	for _, c := range d.cites {
-		if len(stores) == 0 {
+		if len(pairs) == 0 {
 			t.faults = append(t.faults, fmt.Sprintf("%s: %s is cited by %s, which no test reaches", c.pos, c.id, d.name))
 			continue
 		}
@@ -85,15 +82,15 @@ func (t *table) addRows(d *decl, stores map[string]bool) {
 		if c.sub != "" {
 			name += "/" + c.sub
 		}
-		t.rows[c.id] = append(t.rows[c.id], &row{test: name, stores: stores})
+		t.rows[c.id] = append(t.rows[c.id], &row{test: name, pairs: pairs})
 	}
 }
 
-// count is the number of tests that cite the statement on the store.
-func (t *table) count(id, store string) int {
+// count is the number of tests that cite the statement on the pair.
+func (t *table) count(id, pair string) int {
 	n := 0
 	for _, r := range t.rows[id] {
-		if r.stores[store] {
+		if r.pairs[pair] {
 			n++
 		}
 	}
@@ -104,7 +101,7 @@ func (t *table) count(id, store string) int {
 func (t *table) missing(needs []need) []string {
 	var out []string
 	for _, n := range needs {
-		lacks := slices.DeleteFunc(slices.Clone(n.stores), func(s string) bool { return t.count(n.id, s) > 0 })
+		lacks := slices.DeleteFunc(slices.Clone(n.pairs), func(s string) bool { return t.count(n.id, s) > 0 })
 		if len(lacks) > 0 {
 			out = append(out, fmt.Sprintf("%s: no test cites it on %s", n.id, strings.Join(lacks, ", ")))
 		}
@@ -116,7 +113,11 @@ const titleWidth = 64
 
 // print writes the statements, and below each the tests that cite it.
 func (t *table) print(w io.Writer) {
-	t.printLine(w, "statement, and the tests that cite it", func(s string) string { return s })
+	for i, p := range t.pairs {
+		fmt.Fprintf(w, "%2d  %s\n", i+1, p)
+	}
+	fmt.Fprintln(w)
+	t.printLine(w, "statement, and the tests that cite it", func(p string) string { return fmt.Sprint(slices.Index(t.pairs, p) + 1) })
 	var uncited []string
 	for _, s := range t.stmts {
 		if len(t.rows[s.id]) == 0 && !isRequired(s.id) {
@@ -131,14 +132,14 @@ func (t *table) print(w io.Writer) {
 }
 
 func (t *table) printStatement(w io.Writer, s statement) {
-	t.printLine(w, clip(fmt.Sprintf("%-4s%s", s.id, s.title), titleWidth), func(store string) string {
-		return fmt.Sprint(t.count(s.id, store))
+	t.printLine(w, clip(fmt.Sprintf("%-4s%s", s.id, s.title), titleWidth), func(pair string) string {
+		return fmt.Sprint(t.count(s.id, pair))
 	})
 	rows := slices.Clone(t.rows[s.id])
 	slices.SortFunc(rows, func(a, b *row) int { return cmp.Compare(a.test, b.test) })
 	for _, r := range rows {
-		t.printLine(w, "      "+r.test, func(store string) string {
-			if r.stores[store] {
+		t.printLine(w, "      "+r.test, func(pair string) string {
+			if r.pairs[pair] {
 				return "x"
 			}
 			return "-"
@@ -146,12 +147,12 @@ func (t *table) printStatement(w io.Writer, s statement) {
 	}
 }
 
-// printLine writes one line: its head, and a cell for each store.
-func (t *table) printLine(w io.Writer, head string, cell func(store string) string) {
+// printLine writes one line: its head, and a cell for each pair.
+func (t *table) printLine(w io.Writer, head string, cell func(pair string) string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-*s", titleWidth, head)
-	for _, s := range t.stores {
-		fmt.Fprintf(&b, "  %*s", max(len(s), 6), cell(s))
+	for _, p := range t.pairs {
+		fmt.Fprintf(&b, " %4s", cell(p))
 	}
 	fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 }

@@ -176,7 +176,7 @@ func (c skewed) Until(t time.Time) time.Duration { return t.Sub(c.Now()) }
 
 func wrongBy(d time.Duration) func(*router.Config) {
 	return func(c *router.Config) {
-		c.Clock, c.Lease = skewed{clockwork.NewRealClock(), d}, 200*time.Millisecond
+		c.Clock, c.Lease = skewed{clockwork.NewRealClock(), d}, lease
 	}
 }
 

@@ -3,11 +3,13 @@ package sagatest
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 
@@ -19,7 +21,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // quick is a policy that loses no time.
 var quick = step.Policy{Delays: []time.Duration{time.Millisecond}, Attempts: 3}
@@ -28,8 +30,7 @@ var quick = step.Policy{Delays: []time.Duration{time.Millisecond}, Attempts: 3}
 type fixture struct {
 	*testing.T
 	pair   Pair
-	url    string
-	broker string // URL of the transport; "": native
+	place  Place
 	ctx    context.Context
 	clock  *clockwork.FakeClock // nil: the machine's
 	store  store.Store          // a handle of the test's own
@@ -43,10 +44,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, p Pair) *fixture {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	x := &fixture{T: t, pair: p, url: p.URL(t.TempDir()), ctx: ctx, pulse: newPulse()}
-	if p.Transport != nil {
-		x.broker = p.Transport(t.TempDir())
-	}
+	x := &fixture{T: t, pair: p, place: p.Place(t), ctx: ctx, pulse: newPulse()}
 	t.Cleanup(cancel)
 	t.Cleanup(x.end)
 	return x
@@ -60,6 +58,7 @@ func (x *fixture) end() {
 		return
 	}
 	x.ended = true
+	x.noteTopics()
 	for _, stop := range x.others {
 		stop()
 	}
@@ -88,6 +87,34 @@ func (x *fixture) end() {
 	for _, m := range x.messages() {
 		require.Zero(x, m.Worker, "message %s (%s) is held, and nobody is there", m.ID, m.Task)
 	}
+}
+
+// noteTopics tells the place which topics there are, so that it can delete them.
+func (x *fixture) noteTopics() {
+	if x.place.Note != nil {
+		x.place.Note(x.topics()...)
+	}
+}
+
+// topics lists those that the nodes use in the broker.
+func (x *fixture) topics() []string {
+	all := map[string]bool{}
+	for _, n := range x.nodes {
+		for topic := range n.topics {
+			all[topic] = true
+		}
+		if name := n.name.Load(); name != nil {
+			all[step.HomeTopic(*name)] = true
+		}
+	}
+	if x.store != nil {
+		found, err := x.store.Find(context.Background(), store.Query{Rows: &store.RowQuery{Kind: store.Topic}, Limit: 1000})
+		require.NoError(x, err)
+		for _, row := range found.Rows {
+			all[row.Name] = true
+		}
+	}
+	return slices.Collect(maps.Keys(all))
 }
 
 // wasCut reports whether a node was cut off its store.
@@ -133,10 +160,18 @@ func (x *fixture) now() time.Time {
 	return time.Now()
 }
 
+// options are those of the stores: the fake clock, or each store's own.
+func (x *fixture) options() store.Options {
+	if x.clock != nil {
+		return store.Options{Now: x.clock.Now}
+	}
+	return store.Options{}
+}
+
 // handle opens another handle on the database.
 func (x *fixture) handle() store.Store {
 	x.Helper()
-	s, err := store.Open(x.ctx, x.url, store.Options{Now: x.now})
+	s, err := store.Open(x.ctx, x.place.Store, x.options())
 	require.NoError(x, err)
 	return s
 }
@@ -154,6 +189,7 @@ type node struct {
 	*router.Router
 	*gauge
 	x      *fixture
+	topics map[string]bool // that have handlers here
 	cancel context.CancelFunc
 	done   chan error
 	once   sync.Once
@@ -164,19 +200,16 @@ type node struct {
 func (x *fixture) node(change func(*router.Config)) *node {
 	x.Helper()
 	x.look()
-	n := &node{x: x, inner: x.handle()}
+	n := &node{x: x, inner: x.handle(), topics: map[string]bool{}}
 	opened := n.inner
 	if x.wrap != nil {
 		opened = x.wrap(opened)
 	}
 	n.gauge = &gauge{pulse: x.pulse}
-	tapped := &tap{opened, n.gauge}
 	cfg := router.Config{
-		Store: x.url, Transport: x.broker, Republish: 200 * time.Millisecond, Opened: tapped, Poll: 20 * time.Millisecond, Drain: 10 * time.Second,
+		Store: x.place.Store, Transport: x.place.Transport, Opened: tapped(opened, n.inner, n.gauge),
+		Republish: 200 * time.Millisecond, Poll: 20 * time.Millisecond, Drain: 10 * time.Second,
 		Policy: quick, Log: slog.New(slog.NewTextHandler(x.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-	}
-	if s, ok := opened.(store.SQL); ok {
-		cfg.Opened = &tapSQL{tapped, s}
 	}
 	if x.clock != nil {
 		cfg.Clock, cfg.Poll = x.clock, time.Millisecond
@@ -189,6 +222,18 @@ func (x *fixture) node(change func(*router.Config)) *node {
 	require.NoError(x, err)
 	x.nodes = append(x.nodes, n)
 	return n
+}
+
+// Bind implements [saga.Host].
+func (n *node) Bind(task string, b saga.Binding) {
+	n.topics[step.Service(task)] = true
+	n.Router.Bind(task, b)
+}
+
+// AddHandler is that of the router.
+func (n *node) AddHandler(name, subscribe, publish string, fn message.HandlerFunc) {
+	n.topics[subscribe], n.topics[publish] = true, true
+	n.Router.AddHandler(name, subscribe, publish, fn)
 }
 
 // run runs the router and returns once its handlers run and it is a worker.

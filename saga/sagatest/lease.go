@@ -28,9 +28,13 @@ var leaseChecks = []check{
 	{"what was held and not begun is given back", givesBack},
 }
 
+// lease is one that a test can wait for, and that no machine loses by being
+// busy with other tests.
+const lease = 600 * time.Millisecond
+
 // M5
 func leaseLost(x *fixture) {
-	n := x.node(func(c *router.Config) { c.Lease = 150 * time.Millisecond })
+	n := x.node(func(c *router.Config) { c.Lease = lease })
 	task := saga.NewTask[int]("svc/task")
 	entered, cancelled := make(chan int, 9), make(chan struct{}, 9)
 	var count atomic.Int64
@@ -105,7 +109,7 @@ func staleExecution(x *fixture) {
 		"failure": func() (saga.Step, error) { return nil, errors.New("stale") },
 		"dead":    func() (saga.Step, error) { return nil, saga.Permanent(errors.New("stale")) },
 	} {
-		n := x.node(func(c *router.Config) { c.Lease = 150 * time.Millisecond })
+		n := x.node(func(c *router.Config) { c.Lease = lease })
 		task := saga.NewTask[int]("svc/" + what)
 		entered, gates := make(chan int, 9), []chan struct{}{make(chan struct{}), make(chan struct{}), make(chan struct{})}
 		ended := make(chan struct{})
@@ -139,7 +143,7 @@ func staleExecution(x *fixture) {
 
 // M5, F9
 func staleStage(x *fixture) {
-	n := x.node(func(c *router.Config) { c.Lease = 150 * time.Millisecond })
+	n := x.node(func(c *router.Config) { c.Lease = lease })
 	task, child := saga.NewTask[int]("svc/task"), saga.NewTask[int]("svc/child")
 	end := saga.NewTask[saga.Joined[int]]("svc/end")
 	entered, gate := make(chan int, 9), make(chan struct{})
@@ -176,8 +180,8 @@ func staleStage(x *fixture) {
 // M5
 func pausedWorker(x *fixture) {
 	task := saga.NewTask[int]("svc/task")
-	paused := x.node(func(c *router.Config) { c.Lease = 200 * time.Millisecond })
-	other := x.node(func(c *router.Config) { c.Lease = 200 * time.Millisecond })
+	paused := x.node(func(c *router.Config) { c.Lease = lease })
+	other := x.node(func(c *router.Config) { c.Lease = lease })
 	entered, gate := make(chan string, 9), make(chan struct{})
 	saga.Handle(paused, task, func(context.Context, int) (saga.Step, error) {
 		entered <- "paused"

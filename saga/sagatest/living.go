@@ -95,7 +95,10 @@ func program(ctx context.Context, cfg router.Config) (sum int, err error) {
 
 // L2
 func byConfiguration(x *fixture) {
-	sum, err := program(x.ctx, router.Config{Store: x.url, Transport: x.broker})
+	if x.place.Note != nil {
+		x.place.Note("p")
+	}
+	sum, err := program(x.ctx, router.Config{Store: x.place.Store, Transport: x.place.Transport})
 	require.NoError(x, err)
 	require.Equal(x, 285, sum)
 }
@@ -105,7 +108,7 @@ func openedAtOnce(x *fixture) {
 	var all sync.WaitGroup
 	errs, handles := make([]error, 8), make([]store.Store, 8)
 	for i := range errs {
-		all.Go(func() { handles[i], errs[i] = store.Open(x.ctx, x.url, store.Options{}) })
+		all.Go(func() { handles[i], errs[i] = store.Open(x.ctx, x.place.Store, store.Options{}) })
 	}
 	all.Wait()
 	for i := range errs {

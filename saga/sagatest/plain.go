@@ -47,7 +47,7 @@ func plainHandlers(x *fixture) {
 	x.until("all have ended", func() bool { return len(x.messages()) == 0 })
 	require.Empty(x, out)
 	ended := int64(3)
-	if x.broker != "" {
+	if x.place.Transport != "" {
 		ended += 2 // in the outbox
 	}
 	require.Equal(x, ended, x.counters().Done)

@@ -1,34 +1,47 @@
 package sagatest_test
 
 import (
-	"strings"
+	"flag"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/millrace-go/millrace/internal/pairs"
+	"github.com/millrace-go/millrace/internal/pairs/place"
 	"github.com/millrace-go/millrace/saga/sagatest"
-	_ "github.com/millrace-go/millrace/store/memory"
-	_ "github.com/millrace-go/millrace/store/sqlite"
-	_ "github.com/millrace-go/millrace/transports/memory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// atOnce is how many checks run at a time, unless -parallel says otherwise:
+// most of them wait for servers.
+const atOnce = 8
 
-//semantics:stores memory
-func TestMemory(t *testing.T) {
-	sagatest.Run(t, sagatest.Pair{Store: "memory", URL: func(dir string) string { return "memory:" + strings.ReplaceAll(dir, "/", "-") }})
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce))
+	}
+	goleak.VerifyTestMain(m)
 }
 
-//semantics:stores sqlite
-func TestSQLite(t *testing.T) {
-	sagatest.Run(t, sagatest.Pair{
-		Store: "sqlite", SQL: true,
-		URL: func(dir string) string { return "sqlite://" + dir + "/test.db" },
-	})
+// Each pair carries out all that docs/semantics.md says.
+//
+//semantics:pairs *
+func TestPairs(t *testing.T) {
+	for _, p := range pairs.All {
+		t.Run(p.String(), func(t *testing.T) { sagatest.Run(t, suiteOf(p)) })
+	}
 }
 
-//semantics:stores memory
-func TestMemoryOverMemory(t *testing.T) {
-	named := func(dir string) string { return "memory:" + strings.ReplaceAll(dir, "/", "-") }
-	sagatest.Run(t, sagatest.Pair{Store: "memory", URL: named, Transport: named})
+func suiteOf(p pairs.Pair) sagatest.Pair {
+	params := map[string]string{"sqlite": "?", "postgres": "$1"}
+	return sagatest.Pair{
+		Store: p.Store, Param: params[p.Store], Brokered: p.Broker != "",
+		Place: func(t testing.TB) sagatest.Place {
+			pl := place.New(t, p)
+			return sagatest.Place{Store: pl.Store, Transport: pl.Transport, Note: pl.Note, Wipe: pl.Wipe}
+		},
+	}
 }

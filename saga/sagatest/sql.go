@@ -16,7 +16,7 @@ import (
 	"github.com/millrace-go/millrace/store/storetest"
 )
 
-//semantics:stores sqlite
+//semantics:pairs sqlite* postgres*
 
 var sqlChecks = []check{
 	{"a run starts when and if the caller commits", startTx},
@@ -43,8 +43,8 @@ func (x *fixture) orders(n *node) (count int) {
 	return count
 }
 
-func insert(ctx context.Context, tx *sql.Tx, id string) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO orders (id) VALUES (?)", id)
+func (x *fixture) insert(ctx context.Context, tx *sql.Tx, id string) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO orders (id) VALUES ("+x.pair.Param+")", id)
 	return err
 }
 
@@ -58,7 +58,7 @@ func startTx(x *fixture) {
 	for _, commit := range []bool{false, true} {
 		tx, err := n.DB().BeginTx(x.ctx, nil)
 		require.NoError(x, err)
-		require.NoError(x, insert(x.ctx, tx, "o1"))
+		require.NoError(x, x.insert(x.ctx, tx, "o1"))
 		r, err := saga.StartTx(x.ctx, n.Router, tx, task, "v", saga.ID("run-1"))
 		require.NoError(x, err)
 		require.True(x, r.Started)
@@ -110,9 +110,9 @@ func handleTx(x *fixture) {
 	reserve, next := saga.NewTask[string]("svc/reserve"), saga.NewTask[int]("svc/next")
 	saga.HandleTx(n, reserve, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
 		if saga.Attempt(ctx) == 1 {
-			return nil, errors.Join(insert(ctx, tx, id), errors.New("too early"))
+			return nil, errors.Join(x.insert(ctx, tx, id), errors.New("too early"))
 		}
-		return saga.Send(next, 1), insert(ctx, tx, id)
+		return saga.Send(next, 1), x.insert(ctx, tx, id)
 	})
 	saga.Handle(n, next, func(context.Context, int) (saga.Step, error) { return saga.Finish(x.orders(n)), nil })
 	n.run()
@@ -128,7 +128,7 @@ func handleTxFails(x *fixture) {
 	n := x.node(nil)
 	task := saga.NewTask[string]("svc/task")
 	saga.HandleTx(n, task, func(ctx context.Context, tx *sql.Tx, what string) (saga.Step, error) {
-		if err := insert(ctx, tx, what); err != nil {
+		if err := x.insert(ctx, tx, what); err != nil {
 			return nil, err
 		}
 		switch what {
@@ -164,7 +164,7 @@ func handleTxCrash(x *fixture) {
 	entered, gate := make(chan struct{}), make(chan struct{})
 	saga.HandleTx(n, task, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
 		defer func() { close(entered); <-gate }()
-		return saga.Finish("first"), insert(ctx, tx, id)
+		return saga.Finish("first"), x.insert(ctx, tx, id)
 	})
 	n.run()
 	x.table(n)
@@ -178,7 +178,7 @@ func handleTxCrash(x *fixture) {
 	n.stop()
 	again := x.node(nil)
 	saga.HandleTx(again, task, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
-		return saga.Finish("second"), insert(ctx, tx, id)
+		return saga.Finish("second"), x.insert(ctx, tx, id)
 	})
 	again.run()
 	require.Equal(x, "second", result[string](x, find(again, r)))
@@ -201,7 +201,7 @@ func handleTxFork(x *fixture) {
 				}
 			}
 		})
-		return saga.Do(f, saga.Join(saga.AllOf(f), end, 0)), insert(ctx, tx, id)
+		return saga.Do(f, saga.Join(saga.AllOf(f), end, 0)), x.insert(ctx, tx, id)
 	})
 	saga.Handle(n, child, func(context.Context, int) (saga.Step, error) { return nil, nil })
 	saga.Handle(n, end, func(_ context.Context, j saga.Joined[int]) (saga.Step, error) { return saga.Finish(j.Done), nil })
@@ -215,10 +215,7 @@ func handleTxFork(x *fixture) {
 
 // L5, R5
 func handleTxEveryCall(x *fixture) {
-	for _, fault := range []storetest.Fault{storetest.Before, storetest.After, storetest.Lost} {
-		for at := 1; x.handleTxFault(at, fault); at++ {
-		}
-	}
+	x.eachFault(x.pair.Store == "sqlite" && !x.pair.Brokered, x.handleTxFault)
 }
 
 // handleTxFault fails one call, and reports whether it came before the end.
@@ -228,10 +225,10 @@ func (x *fixture) handleTxFault(at int, fault storetest.Fault) (came bool) {
 	n := y.node(func(c *router.Config) { c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond })
 	reserve, next := saga.NewTask[string]("svc/reserve"), saga.NewTask[string]("svc/next")
 	saga.HandleTx(n, reserve, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
-		return saga.Send(next, id+" next"), insert(ctx, tx, id)
+		return saga.Send(next, id+" next"), x.insert(ctx, tx, id)
 	})
 	saga.HandleTx(n, next, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
-		return saga.Finish(id), insert(ctx, tx, id)
+		return saga.Finish(id), x.insert(ctx, tx, id)
 	})
 	n.run()
 	y.table(n)
@@ -253,14 +250,14 @@ func (x *fixture) handleTxFault(at int, fault storetest.Fault) (came bool) {
 //
 // L5, M5
 func handleTxSlow(x *fixture) {
-	lease := func(c *router.Config) { c.Lease = 300 * time.Millisecond }
-	n, other := x.node(lease), x.node(lease)
+	short := func(c *router.Config) { c.Lease = lease }
+	n, other := x.node(short), x.node(short)
 	task, wait := saga.NewTask[string]("svc/task"), saga.NewTask[int]("other/wait")
 	saga.HandleTx(n, task, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
-		err := insert(ctx, tx, id)
+		err := x.insert(ctx, tx, id)
 		<-ctx.Done() // as long as it may
 		return saga.Finish("done"), err
-	}, saga.WithTimeout(900*time.Millisecond))
+	}, saga.WithTimeout(3*lease))
 	entered, gate := make(chan struct{}, 9), make(chan struct{})
 	saga.Handle(other, wait, func(ctx context.Context, _ int) (saga.Step, error) {
 		entered <- struct{}{}

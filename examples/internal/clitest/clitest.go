@@ -17,16 +17,26 @@ import (
 type Program struct {
 	t    *testing.T
 	path string
-	dir  string // working directory
+	dir  string   // working directory
+	env  []string // beside that of the test
 }
 
 // Build builds the program in the test's own folder. It runs in a folder that
 // is empty at first.
-func Build(t *testing.T) *Program {
+func Build(t *testing.T) *Program { return BuildPackage(t, ".") }
+
+// BuildPackage builds the program in a folder of its own.
+func BuildPackage(t *testing.T, folder string) *Program {
 	p := &Program{t: t, path: filepath.Join(t.TempDir(), "program"), dir: t.TempDir()}
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.path, ".").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.path, folder).CombinedOutput()
 	require.NoError(t, err, "go build: %s", out)
 	return p
+}
+
+// In returns the same program for another test, in another folder that is
+// empty at first, with more in its environment: "NAME=value".
+func (p *Program) In(t *testing.T, env ...string) *Program {
+	return &Program{t: t, path: p.path, dir: t.TempDir(), env: env}
 }
 
 // Output runs the program to its end, which must be a success, and returns
@@ -53,6 +63,7 @@ func (p *Program) run(ctx context.Context, args []string) (out string, killed bo
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, p.path, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, &stdout, &stderr
+	cmd.Env = append(cmd.Environ(), p.env...)
 	err := cmd.Run()
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return "", true
