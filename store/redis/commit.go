@@ -110,7 +110,10 @@ func (s *Store) prepare(l *lane, r *reading, c *store.Changes) (*flight, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &flight{before: s.last, lane: l, stamp: l.next, changes: c, args: args}
+	f := &flight{before: s.last, lane: l, expect: l.token(), stamp: l.next, changes: c, args: args}
+	if s.last != nil {
+		f.expect = tokenOf(s.last.stamp)
+	}
 	s.last = f
 	s.cache.wrote(l.next, c)
 	l.next += max(c.Seqs, 1)

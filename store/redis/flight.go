@@ -5,21 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace-go/millrace/store"
 )
 
-// flight is a commit that was decided, and is sent when the one before it has
-// landed: it may build on that one.
+// flight is a commit that was decided, perhaps on what the one before it will
+// have written. It is sent at once, over another connection than that one; if
+// it overtakes, it is sent again.
 type flight struct {
 	before  *flight
 	lane    *lane
-	stamp   int64 // the first of its numbers, which no other commit has
+	expect  string // the token that the lane must show
+	stamp   int64  // the first of its numbers, which no other commit has
 	changes *store.Changes
 	args    []any
 
 	once sync.Once
+	sent atomic.Bool
 	err  error // errConflict if it is to be decided anew
 }
 
@@ -33,20 +37,12 @@ func bit(b bool) string {
 	return "0"
 }
 
-// land sends a flight, after those before it, and waits until it is known what
-// came of it. Whoever needs to know may call it, and all of them wait. Once it
-// is sent, it goes on to the end whatever becomes of ctx.
+// land sends a flight, and waits until it is known what came of it. Whoever
+// needs to know may call it, and all of them wait. Once it is sent, it goes on to
+// the end whatever becomes of ctx.
 func (s *Store) land(ctx context.Context, f *flight) {
 	f.once.Do(func() {
-		ctx := context.WithoutCancel(ctx)
-		if f.before != nil {
-			s.land(ctx, f.before)
-		}
-		if f.before != nil && f.before.err != nil || f.lane.broken.Load() {
-			f.err = errConflict
-		} else {
-			f.err = s.send(ctx, f)
-		}
+		f.err = s.follow(context.WithoutCancel(ctx), f)
 		if f.err != nil {
 			s.cache.undo(f.stamp, f.changes)
 		}
@@ -55,21 +51,50 @@ func (s *Store) land(ctx context.Context, f *flight) {
 	})
 }
 
+// errEarly says that a commit overtook the one before it, or that this one
+// failed: its lane does not show the token yet.
+var errEarly = errors.New("the commit before has not landed")
+
+// follow sends a flight behind the one before it.
+func (s *Store) follow(ctx context.Context, f *flight) error {
+	if f.before == nil {
+		return s.send(ctx, f)
+	}
+	if f.before.sent.Load() {
+		if err := s.send(ctx, f); !errors.Is(err, errEarly) {
+			return err
+		}
+	}
+	if s.land(ctx, f.before); f.before.err != nil {
+		return errConflict
+	}
+	f.before = nil
+	return s.send(ctx, f)
+}
+
 // send has the server carry out a flight.
 func (s *Store) send(ctx context.Context, f *flight) error {
-	l, token := f.lane, tokenOf(f.stamp)
-	a, err := s.list(ctx, commitScript, append([]any{l.name, l.token, token}, f.args...)...)
+	l := f.lane
+	if l.broken.Load() {
+		return errConflict
+	}
+	f.sent.Store(true)
+	a, err := s.list(ctx, commitScript, append([]any{l.name, f.expect, tokenOf(f.stamp)}, f.args...)...)
 	if err != nil {
-		return s.lost(ctx, l, token, err)
+		return s.lost(ctx, f, err)
 	}
 	switch a.number() {
 	case 1:
-		l.token = token
+		l.show(f.stamp)
 		s.alarm.mine(a.number())
 		s.pace.heard(a.number())
 		return nil
 	case 0:
-		if what, _ := a.text(); what == "lane" {
+		what, _ := a.text()
+		if what == "lane" && f.before != nil {
+			return errEarly
+		}
+		if what == "lane" {
 			l.broken.Store(true) // it was not used for a day
 		}
 		return errConflict
@@ -82,17 +107,18 @@ func (s *Store) send(ctx context.Context, f *flight) error {
 // lost deals with a commit that was not answered as it should be. An error of
 // the server says that nothing was written: a script that fails does so before
 // it writes. In a cluster the error may be that of a second try.
-func (s *Store) lost(ctx context.Context, l *lane, token string, err error) error {
+func (s *Store) lost(ctx context.Context, f *flight, err error) error {
+	l := f.lane
 	if !s.config.Cluster && (answered(err) || unsent(err)) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
 	for pause := 5 * time.Millisecond; ; pause *= 2 {
-		done, askErr := s.ask(ctx, l, token)
+		done, askErr := s.ask(ctx, f)
 		switch {
 		case askErr == nil && done:
-			l.token = token
+			l.show(f.stamp)
 			return nil
 		case askErr == nil:
 			l.broken.Store(true)
@@ -105,8 +131,8 @@ func (s *Store) lost(ctx context.Context, l *lane, token string, err error) erro
 }
 
 // ask finds out whether a commit took effect. If it did not, it never will.
-func (s *Store) ask(ctx context.Context, l *lane, token string) (done bool, err error) {
-	got, err := s.run(ctx, settleScript, l.name, token)
+func (s *Store) ask(ctx context.Context, f *flight) (done bool, err error) {
+	got, err := s.run(ctx, settleScript, f.lane.name, tokenOf(f.stamp))
 	n, _ := got.(int64)
 	return n == 1, err
 }

@@ -15,8 +15,8 @@ import (
 // A lane has numbers in hand, which nobody else is given.
 type lane struct {
 	name   string
-	token  string      // used by the commit whose turn it is; empty before the first
-	broken atomic.Bool // it is not known what it shows
+	shown  atomic.Int64 // stamp of the last commit that is known to have landed
+	broken atomic.Bool  // it is not known what it shows
 
 	open      bool // it shows a token; this and the next are guarded by Store.order
 	next, end int64
@@ -24,6 +24,22 @@ type lane struct {
 }
 
 func newLane() *lane { return &lane{name: rand.Text()} }
+
+// show notes that a commit has landed, and so all before it. Their answers may
+// come in any order.
+func (l *lane) show(stamp int64) {
+	for shown := l.shown.Load(); stamp > shown && !l.shown.CompareAndSwap(shown, stamp); {
+		shown = l.shown.Load()
+	}
+}
+
+// token is what the lane shows while no commit is on its way.
+func (l *lane) token() string {
+	if stamp := l.shown.Load(); stamp != 0 {
+		return tokenOf(stamp)
+	}
+	return l.name
+}
 
 const (
 	// numbersAtOnce is how many numbers a lane takes in hand.
@@ -57,7 +73,7 @@ func (s *Store) number(ctx context.Context, l *lane, n int64) error {
 			"server", s.address, "numbers were given up to", s.highest, "it knows of", regular)
 	}
 	if !l.open {
-		l.token, l.open = token, true
+		l.open = true
 	}
 	l.next, l.end, l.got = first, first+n+numbersAtOnce, time.Now()
 	s.highest = max(s.highest, l.end)

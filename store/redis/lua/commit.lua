@@ -10,7 +10,7 @@
 -- Answers: {1, n, time} applied, n the count of times that messages became free,
 -- or 0; {0, what} a check failed; {-1, id, key} the id belongs to another run.
 local lane = call('GET', ROOT .. 'lane:' .. ARGV[2])
-if lane == ARGV[4] then
+if lane and landed(lane, ARGV[4]) then
   return { 1, 0, text(now('')) }
 end
 if lane ~= ARGV[3] then

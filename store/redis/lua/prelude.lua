@@ -21,6 +21,12 @@ end
 
 local function text(n) return string.format('%.0f', n) end
 
+-- landed tells whether a lane shows a commit's token, or a later one. Tokens are
+-- stamps; before the first commit, a lane shows something longer.
+local function landed(shown, token)
+  return #shown == 8 and struct.unpack('>I8', shown) >= struct.unpack('>I8', token)
+end
+
 -- A number's hash is that of its block: all but its last two digits.
 local function messages(seq) return ROOT .. 'm:' .. sub(seq, 1, 11) end
 local function runs(key) return ROOT .. 'r:' .. sub(key, 1, 11) end
