@@ -155,7 +155,12 @@ func TestTransport(t *testing.T) {
 			return tr
 		},
 		Features: tests.Features{Persistent: true},
-		Settled:  func(_ testing.TB, tr transports.Transport) { benches[tr].settled() },
+		Malformed: func(_ testing.TB, tr transports.Transport, topic string) {
+			for _, metadata := range []string{`[1]`, `7`, `{"a": {"b": 1}}`} {
+				benches[tr].exec(`INSERT INTO "watermill_`+topic+`" (uuid, metadata, transaction_id) VALUES ('', $1, pg_current_xact_id())`, metadata)
+			}
+		},
+		Settled: func(_ testing.TB, tr transports.Transport) { benches[tr].settled() },
 	})
 }
 
