@@ -42,9 +42,12 @@ type fixture struct {
 	loose  bool // messages may be held at the end: a node was cut off
 }
 
-func newFixture(t *testing.T, p Pair) *fixture {
+func newFixture(t *testing.T, p Pair) *fixture { return fixtureAt(t, p, p.Place(t)) }
+
+// fixtureAt returns a fixture for a place that may have been used before.
+func fixtureAt(t *testing.T, p Pair, at Place) *fixture {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	x := &fixture{T: t, pair: p, place: p.Place(t), ctx: ctx, pulse: newPulse()}
+	x := &fixture{T: t, pair: p, place: at, ctx: ctx, pulse: newPulse()}
 	t.Cleanup(cancel)
 	t.Cleanup(x.end)
 	return x

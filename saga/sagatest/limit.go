@@ -20,12 +20,16 @@ var limitChecks = []check{
 	{"a large fork is bounded in memory", largeForkBounded},
 }
 
-// torture returns large where the long tests were asked for.
-func torture(usual, large int) int {
-	if os.Getenv("MILLRACE_TORTURE") != "" {
-		return large
+// crowd is how many messages there are: more where they cost little, or where
+// the long tests were asked for.
+func (x *fixture) crowd() int {
+	switch {
+	case os.Getenv("MILLRACE_TORTURE") != "":
+		return 100_000
+	case !x.pair.Brokered && (x.pair.Store == "memory" || x.pair.Store == "sqlite"):
+		return 20_000
 	}
-	return usual
+	return 5_000
 }
 
 // heap returns the bytes of memory in use.
@@ -42,7 +46,7 @@ func heap() int64 {
 //
 // L6, J1
 func waitingCostsNothing(x *fixture) {
-	total, piece := torture(20_000, 100_000), 5_000
+	total, piece := x.crowd(), 5_000
 	x.patience(5 * time.Minute)
 	filler := x.node(nil)
 	task := saga.NewTask[int]("svc/task")
@@ -95,7 +99,7 @@ func (x *fixture) patience(d time.Duration) {
 
 // F9, L6
 func largeForkBounded(x *fixture) {
-	children := torture(20_000, 100_000)
+	children := x.crowd()
 	x.patience(10 * time.Minute)
 	n := x.node(nil)
 	var peak atomic.Int64

@@ -38,12 +38,12 @@ type workload struct {
 	begin saga.Task[string]
 }
 
-func newWorkload(x *fixture, n *node) *workload {
+func newWorkload(x *fixture, n *node, account string) *workload {
 	w := &workload{x: x, begin: saga.NewTask[string]("w/begin")}
 	leaf, fails, undo, timer := saga.NewTask[int]("w/leaf"), saga.NewTask[string]("w/fails"), saga.NewTask[string]("w/undo"), saga.NewTask[int]("w/timer")
 	joined, end := saga.NewTask[saga.Joined[int]]("w/joined"), saga.NewTask[saga.Joined[int]]("w/end")
 	forked, evented, timed := saga.NewEvent[int]("forked"), saga.NewEvent[int]("evented"), saga.NewEvent[int]("timed")
-	b := newBank(x)
+	b := newBank(x, account)
 	b.bind(n)
 	saga.Handle(n, w.begin, func(_ context.Context, s string) (saga.Step, error) {
 		if s == "fails" {
@@ -52,7 +52,7 @@ func newWorkload(x *fixture, n *node) *workload {
 		f := saga.Fork(leaf, 1, 2, 3)
 		return saga.Do(f, saga.Join(saga.AllOf(f), joined, 0), saga.Emit(evented, 1), saga.Send(timer, 1).After(3*time.Millisecond),
 			saga.Join(saga.All(forked, evented, timed), end, 7).Within(time.Hour, end),
-			saga.Send(b.add, deposit{"a", 5}).Away(), saga.Send(b.open, deposit{"a", 1}).Away()), nil
+			saga.Send(b.add, deposit{account, 5}).Away(), saga.Send(b.open, deposit{account, 1}).Away()), nil
 	})
 	saga.Handle(n, leaf, func(ctx context.Context, v int) (saga.Step, error) {
 		if v == 2 && saga.Attempt(ctx) < 3 {
@@ -80,7 +80,7 @@ func newWorkload(x *fixture, n *node) *workload {
 	return w
 }
 
-// check starts the workload's runs and verifies their ends.
+// check starts the workload's runs and verifies their ends. tag is the account.
 func (w *workload) check(n *node, tag string) {
 	x := w.x
 	x.Helper()
@@ -99,7 +99,7 @@ func (w *workload) check(n *node, tag string) {
 		undone += len(e.Records)
 	}
 	require.Equal(x, 1, undone, tag)
-	require.JSONEq(x, `{"Sum": 6, "Count": 2}`, string(x.row(saga.Run{ID: "bank/account/a"}).State), tag)
+	require.JSONEq(x, `{"Sum": 6, "Count": 2}`, string(x.row(saga.Run{ID: "bank/account/" + tag}).State), tag)
 	require.Empty(x, x.letters(), tag)
 	for _, e := range append(x.history(good), x.history(bad)...) {
 		require.False(x, e.Kind == "attempt" && e.Task != "w/leaf",
@@ -131,16 +131,16 @@ func (x *fixture) eachFault(inAllWays bool, fail func(at int, fault storetest.Fa
 	}
 }
 
-// withFault runs the workload on a store of its own, and reports whether the
-// call, counted from when the process is a worker, came before the end.
+// withFault runs the workload with a process of its own, and reports whether
+// the call, counted from when that is a worker, came before the end.
 func (x *fixture) withFault(at int, fault storetest.Fault) (came bool) {
-	y := newFixture(x.T, x.pair)
+	y, tag := fixtureAt(x.T, x.pair, x.place), fmt.Sprintf("fault %d at call %d", fault, at)
 	calls := y.faultAt(at, fault)
 	n := y.node(func(c *router.Config) { c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond })
-	w := newWorkload(y, n)
+	w := newWorkload(y, n, tag)
 	n.run()
 	calls.armed.Store(true)
-	w.check(n, fmt.Sprintf("fault %d at call %d", fault, at))
+	w.check(n, tag)
 	needed := calls.n.Load()
 	calls.armed.Store(false)
 	y.end()

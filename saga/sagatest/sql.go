@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,7 @@ var sqlChecks = []check{
 // table makes a table of the application's own.
 func (x *fixture) table(n *node) {
 	x.Helper()
-	_, err := n.DB().ExecContext(x.ctx, "CREATE TABLE orders (id TEXT PRIMARY KEY, n INTEGER)")
+	_, err := n.DB().ExecContext(x.ctx, "CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, n INTEGER)")
 	require.NoError(x, err)
 }
 
@@ -220,7 +221,7 @@ func handleTxEveryCall(x *fixture) {
 
 // handleTxFault fails one call, and reports whether it came before the end.
 func (x *fixture) handleTxFault(at int, fault storetest.Fault) (came bool) {
-	y := newFixture(x.T, x.pair)
+	y, id := fixtureAt(x.T, x.pair, x.place), fmt.Sprintf("fault %d at call %d", fault, at)
 	calls := y.faultAt(at, fault)
 	n := y.node(func(c *router.Config) { c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond })
 	reserve, next := saga.NewTask[string]("svc/reserve"), saga.NewTask[string]("svc/next")
@@ -232,10 +233,11 @@ func (x *fixture) handleTxFault(at int, fault storetest.Fault) (came bool) {
 	})
 	n.run()
 	y.table(n)
+	before := y.orders(n)
 	calls.armed.Store(true)
-	r := start(n, reserve, "o1")
-	require.Equal(y, "o1 next", result[string](y, r), "fault %d at call %d", fault, at)
-	require.Equal(y, 2, y.orders(n))
+	r := start(n, reserve, id)
+	require.Equal(y, id+" next", result[string](y, r))
+	require.Equal(y, before+2, y.orders(n), id)
 	for _, e := range y.history(r) {
 		require.NotEqual(y, "attempt", e.Kind, e.Error)
 	}

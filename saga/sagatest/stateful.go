@@ -44,11 +44,11 @@ type bank struct {
 	failOverlap func(string)
 }
 
-func newBank(x *fixture) *bank {
+func newBank(x *fixture, accounts ...string) *bank {
 	b := &bank{saga: saga.NewStateful[account]("bank/account"), open: saga.NewTask[deposit]("bank/open"),
 		add: saga.NewTask[deposit]("bank/add"), closes: saga.NewTask[deposit]("bank/close"), inside: map[string]*atomic.Int64{},
 		failOverlap: func(name string) { x.Errorf("two handlers of %s at once", name) }}
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range append(accounts, "a", "b", "c") {
 		b.inside[name] = new(atomic.Int64)
 	}
 	return b
