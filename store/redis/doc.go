@@ -42,6 +42,12 @@
 // the commit that wrote them, so that comparing is cheap, and commits get in
 // each other's way only if they touch the same rows.
 //
+// Most commits save the first script: what this process has written or read last
+// it knows (cache.go), and what it knows is checked like anything that was read.
+// So the next commit is decided while the one before it is on its way
+// (flight.go). Where other processes change the same rows, this turns out wrong
+// more often, and commits read again for a while.
+//
 // Each commit leaves a token, by which one whose answer was lost is found: it
 // took effect or it never will (see lane.go). Only if the server stays out of
 // reach for [Config].Timeout is its outcome [store.ErrUnknown].
