@@ -128,7 +128,7 @@ const blockSize = 4096
 // when there is nothing to write. What is asked for later is added to keys: when
 // all is decided anew, it is locked in one go, in the common order.
 func (s *Store) resolve(x executor, keys *store.Keys, decide store.Decide) (*store.Snapshot, *store.Changes, error) {
-	r := reader{x: x, at: s.at(), name: s.name, snap: &store.Snapshot{}}
+	r := reader{x: x, at: s.at(), name: *s.name.Load(), snap: &store.Snapshot{}}
 	given := int64(blockSize)
 	more, fresh := keys, true
 	for {

@@ -203,5 +203,10 @@ func (c Config) quiet() map[string]string {
 		"default_transaction_isolation":       "read committed",
 		"plan_cache_mode":                     "force_generic_plan",
 		"jit":                                 "off",
+		// Plans are made once, when a table may still be empty.
+		"enable_seqscan":    "off",
+		"enable_bitmapscan": "off",
+		"enable_hashjoin":   "off",
+		"enable_mergejoin":  "off",
 	}
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -75,4 +76,16 @@ func TestConnectionsExhausted(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.Open(t.Context(), u.String(), store.Options{})
 	require.ErrorIs(t, err, store.ErrUnavailable)
+}
+
+// A server that takes connections and says nothing is down too.
+func TestServerSilent(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	begun := time.Now()
+	_, err = store.Open(t.Context(), "postgres://u@"+l.Addr().String()+"/d?sslmode=disable&connect_timeout=1", store.Options{})
+	require.ErrorIs(t, err, store.ErrUnavailable)
+	require.ErrorContains(t, err, l.Addr().String())
+	require.Less(t, time.Since(begun), 5*time.Second)
 }

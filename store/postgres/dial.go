@@ -50,10 +50,17 @@ type patient struct {
 	net.Conn
 	in       *bufio.Reader
 	patience time.Duration
+	limited  bool // lib/pq has set a deadline, for connecting
+}
+
+// SetDeadline implements net.Conn.
+func (c *patient) SetDeadline(t time.Time) error {
+	c.limited = !t.IsZero()
+	return c.Conn.SetDeadline(t)
 }
 
 func (c *patient) Read(b []byte) (int, error) {
-	if c.in.Buffered() == 0 && c.patience > 0 {
+	if c.in.Buffered() == 0 && c.patience > 0 && !c.limited {
 		if err := c.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
 			return 0, err
 		}
@@ -62,7 +69,7 @@ func (c *patient) Read(b []byte) (int, error) {
 }
 
 func (c *patient) Write(b []byte) (int, error) {
-	if c.patience > 0 {
+	if c.patience > 0 && !c.limited {
 		if err := c.SetWriteDeadline(time.Now().Add(c.patience)); err != nil {
 			return 0, err
 		}

@@ -29,5 +29,10 @@
 // notifies it, after his commit and once. The functions decide nothing; SQL
 // stands in queries/, one statement a file, and in migrations/.
 //
-// A connection pooler in between must pool sessions, not transactions.
+// A commit is as durable as the server's synchronous_commit says: with "on",
+// which is PostgreSQL's default, it survives the loss of power; with "off" the
+// newest may be undone by a crash of the server.
+//
+// A connection pooler in between must pool sessions, not transactions, and let
+// run-time settings through.
 package postgres

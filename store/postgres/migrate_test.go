@@ -19,7 +19,7 @@ func TestMigratedOnce(t *testing.T) {
 		all.Go(func() {
 			s, err := store.Open(context.Background(), at, store.Options{})
 			if errs[i] = err; err == nil {
-				names[i] = s.(*Store).name
+				names[i] = *s.(*Store).name.Load()
 				errs[i] = s.Close()
 			}
 		})

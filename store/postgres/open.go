@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lib/pq"
 
@@ -20,9 +21,9 @@ import (
 // [store.Publisher]. All methods are safe for concurrent use, also by several
 // Stores and processes on one database.
 type Store struct {
-	place   string // host and port
-	dsn     string // of the listener
-	name    string // that the store was given when it was made
+	place   string                 // host and port
+	dsn     string                 // of the listener
+	name    atomic.Pointer[string] // that the store was given when it was made
 	config  Config
 	pool    *pool
 	callers *sql.DB
@@ -64,6 +65,7 @@ func Open(ctx context.Context, dsn string, c Config) (*Store, error) {
 	}
 	own.ConnectTimeout = c.ConnectTimeout
 	s := &Store{place: place(own), dsn: dsn, config: c, queues: newQueues(), waking: newWaking()}
+	s.name.Store(new(string))
 	if err := s.connect(ctx, own); err != nil {
 		return nil, errors.Join(fmt.Errorf("postgres: %s: %w", s.place, oneLine(err)), s.disconnect())
 	}
@@ -140,7 +142,8 @@ func (s *Store) prepare(ctx context.Context) error {
 // learnName reads the name of the store.
 func (s *Store) learnName(x *session) error {
 	return x.query(sqlStoreName, func(row []driver.Value) error {
-		s.name = text(row[0])
+		name := text(row[0])
+		s.name.Store(&name)
 		return nil
 	})
 }

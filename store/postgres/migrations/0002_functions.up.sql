@@ -362,7 +362,7 @@ CREATE FUNCTION millrace_reap(
 ) RETURNS TABLE (
     part smallint, key bigint, host text, boot text, pidns text, pid bigint, born text, started bigint, until bigint
 ) LANGUAGE plpgsql VOLATILE
-SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
