@@ -120,14 +120,25 @@ func everyCall(x *fixture) {
 // where that costs little, or else in each way by turns.
 func (x *fixture) eachFault(inAllWays bool, fail func(at int, fault storetest.Fault) (came bool)) {
 	ways := []storetest.Fault{storetest.Before, storetest.After, storetest.Lost}
+	at := 1
 	if !inAllWays {
-		for at := 1; fail(at, ways[at%len(ways)]); at++ {
+		for ; fail(at, ways[at%len(ways)]); at++ {
 		}
-		return
+	} else {
+		for _, fault := range ways {
+			for at = 1; fail(at, fault); at++ {
+			}
+		}
 	}
-	for _, fault := range ways {
-		for at := 1; fail(at, fault); at++ {
-		}
+	x.Logf("failed %d calls", at)
+}
+
+// unhurried makes a process look for work seldom where that costs much: each
+// look is a call that could fail.
+func (x *fixture) unhurried(c *router.Config) {
+	c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond
+	if x.pair.Store != "memory" && x.pair.Store != "sqlite" {
+		c.Poll = 100 * time.Millisecond
 	}
 }
 
@@ -136,7 +147,7 @@ func (x *fixture) eachFault(inAllWays bool, fail func(at int, fault storetest.Fa
 func (x *fixture) withFault(at int, fault storetest.Fault) (came bool) {
 	y, tag := fixtureAt(x.T, x.pair, x.place), fmt.Sprintf("fault %d at call %d", fault, at)
 	calls := y.faultAt(at, fault)
-	n := y.node(func(c *router.Config) { c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond })
+	n := y.node(y.unhurried)
 	w := newWorkload(y, n, tag)
 	n.run()
 	calls.armed.Store(true)

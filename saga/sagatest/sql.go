@@ -223,7 +223,7 @@ func handleTxEveryCall(x *fixture) {
 func (x *fixture) handleTxFault(at int, fault storetest.Fault) (came bool) {
 	y, id := fixtureAt(x.T, x.pair, x.place), fmt.Sprintf("fault %d at call %d", fault, at)
 	calls := y.faultAt(at, fault)
-	n := y.node(func(c *router.Config) { c.Lease, c.Poll = 500*time.Millisecond, 5*time.Millisecond })
+	n := y.node(y.unhurried)
 	reserve, next := saga.NewTask[string]("svc/reserve"), saga.NewTask[string]("svc/next")
 	saga.HandleTx(n, reserve, func(ctx context.Context, tx *sql.Tx, id string) (saga.Step, error) {
 		return saga.Send(next, id+" next"), x.insert(ctx, tx, id)
