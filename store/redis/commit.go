@@ -44,17 +44,14 @@ func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.D
 	}()
 	s.order.Lock()
 	defer s.order.Unlock()
-	f, err := s.guess(ctx, keys, decide)
+	f := s.guess(ctx, keys, decide)
 	if ahead = f != nil; ahead {
 		return func() error {
 			defer leave()
 			return explain("commit", s.settle(ctx, f, keys, decide))
 		}, nil
 	}
-	if err == nil {
-		err = s.commit(ctx, keys, decide)
-	}
-	return nil, explain("commit", err)
+	return nil, explain("commit", s.commit(ctx, keys, decide))
 }
 
 // errConflict says that what a commit was decided on is not so.
@@ -62,31 +59,32 @@ var errConflict = errors.New("rows have changed since they were read")
 
 // guess decides a commit on what is known here. It returns nil if that is not
 // enough. s.order must be held.
-func (s *Store) guess(ctx context.Context, keys store.Keys, decide store.Decide) (*flight, error) {
+func (s *Store) guess(ctx context.Context, keys store.Keys, decide store.Decide) *flight {
 	l := s.lane
 	if l == nil || l.broken.Load() || s.doubt.skip() {
-		return nil, nil
+		return nil
 	}
 	now, ok := s.time()
 	if !ok || !l.fresh(spare) && s.number(ctx, l, spare) != nil {
-		return nil, nil
+		return nil
 	}
 	for {
 		r, ok := s.cache.read(keys)
 		if !ok {
-			return nil, nil
+			return nil
 		}
 		r.snap.Now, r.snap.NextSeq = now, l.next
 		c := tentative(decide, r.snap)
 		switch {
 		case c == nil, c.More == nil && c.Empty() && len(c.Publish) == 0:
-			return nil, nil // what nothing is written for is not checked
+			return nil // what nothing is written for is not checked
 		case c.More != nil:
 			keys = joined(keys, *c.More)
 		case c.Seqs > l.end-l.next:
-			return nil, nil
+			return nil
 		default:
-			return s.prepare(l, r, c)
+			f, _ := s.prepare(l, r, c) // what is wrong shows again when it is read
+			return f
 		}
 	}
 }
