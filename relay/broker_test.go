@@ -125,7 +125,7 @@ func (c connection) Backlog(_ context.Context, topic string) (int, error) {
 	return c.has[topic], nil
 }
 
-func (c connection) Publisher() (message.Publisher, error) { return publisher{c.broker}, nil }
+func (c connection) Publisher() (message.Publisher, error) { return publisher(c), nil }
 
 type publisher struct{ *broker }
 

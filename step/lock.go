@@ -81,7 +81,7 @@ func (v *view) enter(m *store.Message, o *Outcome) *store.Run {
 }
 
 func (v *view) park(m *store.Message, o *Outcome) {
-	m.Worker, m.Due = 0, store.Never
+	m.Worker, m.Due, m.Lent = 0, store.Never, false // it is this store's worker that has come for it
 	v.putMessage(m)
 	key := WaiterKey(m)
 	v.put(key.Kind, key.Owner, key.Name, &WaiterRow{Starts: o.Starts, Saga: o.Saga})

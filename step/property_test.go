@@ -29,6 +29,8 @@ func init() { _ = flag.Set("rapid.checks", "200") }
 func TestRandomPrograms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
+		w.broker = w.plan.chance(50) // M11: envelopes are claimed, or lost
+		w.lends = w.plan.chance(50)
 		w.begin()
 		for range w.plan.number(1, 60) {
 			w.act()
@@ -49,8 +51,10 @@ func (w *world) act() {
 		w.clock.Advance(time.Duration(w.plan.number(1, 100)) * time.Second)
 	case n < 87:
 		w.crash(h)
-	case n < 91:
+	case n < 89:
 		w.ghost()
+	case n < 91:
+		w.claim(h)
 	case n < 94:
 		w.deadLetter(h)
 	case n < 96:
@@ -81,6 +85,26 @@ func (w *world) grab(h *hand, n int) int {
 		}
 	}
 	return len(g.Messages)
+}
+
+// claim takes what envelopes have brought: some of what was published.
+func (w *world) claim(h *hand) {
+	var seqs []int64
+	for _, m := range w.find(store.Query{Messages: &store.MessageQuery{}}).Messages {
+		if m.Topic == "s" && w.plan.chance(50) { // also copies of what is held, and waits
+			seqs = append(seqs, m.Seq)
+		}
+	}
+	if len(seqs) == 0 {
+		return
+	}
+	g, err := w.store.Grab(context.Background(), store.Grab{Worker: h.key, Seqs: seqs, Limit: len(seqs)})
+	w.must(err)
+	for _, m := range g.Messages {
+		if m.Due > g.Now && m.Published == 0 {
+			w.t.Fatalf("message %s is due at %d and was claimed at %d", m.ID, m.Due, g.Now)
+		}
+	}
 }
 
 // crash closes a worker. What it was about to commit comes too late.
@@ -202,6 +226,8 @@ func (w *world) outcome(h *hand, m *store.Message) *step.Outcome {
 		return &step.Outcome{Verb: step.Done, Message: m, Decisions: w.program.of(m, w.labelOf(m))}
 	case n < 14:
 		return &step.Outcome{Verb: step.Reject, Message: m, Failure: failure}
+	case n < 18 && w.broker && h.admitted[m.Seq] == nil && w.plan.chance(50):
+		return &step.Outcome{Verb: step.Publish, Message: m}
 	case n < 18:
 		return &step.Outcome{Verb: step.Yield, Message: m}
 	case n < 24 && w.plan.labels < w.plan.most:

@@ -33,6 +33,8 @@ type world struct {
 	bad     map[int64]*store.Message // whose decisions were refused
 	begun   int
 	program *program // fixes what tasks decide; nil: it is drawn
+	broker  bool     // messages travel through a broker
+	lends   bool     // whose handlers may be on another store
 }
 
 // hand is what a worker process has in memory.
@@ -98,7 +100,12 @@ func (w *world) labelOf(m *store.Message) string {
 func (w *world) commit(worker int64, room int, outs []*step.Outcome) *step.Result {
 	env := step.Env{
 		Worker: worker, Host: "here", Limits: step.Limits{}.WithDefaults(), ScopeRetention: 1e15,
-		Room: map[string]int{"s": room, store.Internal: room},
+		Room: map[string]int{"s": room, store.Internal: room}, Retention: 1e12,
+	}
+	if w.broker {
+		env.Broker = &step.Broker{
+			Others: room, Again: 5e6, Local: w.lends && room == 3, Served: map[string]bool{"s": !w.lends},
+		}
 	}
 	var res *step.Result
 	err := w.store.Commit(context.Background(), step.Reads(outs, worker), func(snap *store.Snapshot) *store.Changes {
@@ -216,7 +223,7 @@ func (w *world) tasks() map[string]bool {
 	held := map[string]bool{}
 	for _, m := range w.find(store.Query{Messages: &store.MessageQuery{}}).Messages {
 		if m.Kind == store.Task {
-			held[w.labelOf(m)] = m.Held()
+			held[w.labelOf(m)] = m.Held() || m.Lent
 		}
 	}
 	return held
@@ -272,7 +279,7 @@ func (w *world) effectOnTask(h *hand, o *step.Outcome) func() {
 		return func() { w.model.reject(at); w.forget(h, o.Message.Seq) }
 	case step.Drop:
 		return func() { w.model.drop(at); w.forget(h, o.Message.Seq) }
-	case step.Yield:
+	case step.Yield, step.Publish:
 		return func() { loose(); delete(h.admitted, o.Message.Seq); w.unstage(o.Message.Seq) }
 	case step.Stage:
 		return func() { w.model.stage(seq, o.Sends) }
