@@ -12,5 +12,17 @@
 //
 // A service may work on a store of its own. It gets whole envelopes, takes them
 // in as messages that belong elsewhere, and its outcomes come home through the
-// broker, where they take effect (home.go).
+// broker, where they take effect (home.go). What holds there:
+//
+//   - A step that went to such a service counts as begun, although nobody at
+//     home can know. Should its run end, its outcome is awaited, and its undos
+//     count; its timer can't be cancelled or moved any more.
+//   - Attempts, policies and exclusive keys are those of the store that carries
+//     the step out; what fails for good is a dead letter at home.
+//   - A fork of more than 500 children can't be decided there: it is refused,
+//     and its message is a dead letter. Let a task at home decide it.
+//   - A task that pages through the results of a fork, or reads an event's data
+//     by reference, must be one of the run's own store.
+//   - A foreign message over a limit stays in the broker, and comes again until
+//     the limit is raised or somebody takes it away.
 package relay
