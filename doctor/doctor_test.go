@@ -48,7 +48,7 @@ func (w *ward) commit(outs ...*step.Outcome) *step.Result {
 	w.t.Helper()
 	env := step.Env{Worker: w.worker, Limits: step.Limits{}.WithDefaults(), ScopeRetention: 1e12}
 	var res *step.Result
-	w.must(w.store.Commit(context.Background(), step.Reads(outs, w.worker), func(snap *store.Snapshot) *store.Changes {
+	w.must(w.store.Commit(context.Background(), step.Reads(outs, w.worker, 0), func(snap *store.Snapshot) *store.Changes {
 		var c *store.Changes
 		c, res = step.Fold(snap, outs, env)
 		return c

@@ -279,7 +279,7 @@ func (e *Engine) fold(outs []*step.Outcome, env step.Env) *folding {
 	if slices.ContainsFunc(outs, func(o *step.Outcome) bool { return lapsed(o, env.Worker) }) {
 		mine = slices.DeleteFunc(slices.Clone(outs), func(o *step.Outcome) bool { return lapsed(o, env.Worker) })
 	}
-	f := &folding{keys: step.Reads(mine, env.Worker)}
+	f := &folding{keys: step.Reads(mine, env.Worker, env.Lane)}
 	f.decide = func(snap *store.Snapshot) *store.Changes {
 		var changes *store.Changes
 		changes, f.res = step.Fold(snap, mine, env)
@@ -345,7 +345,7 @@ func (e *Engine) commitAhead(ctx context.Context, keys store.Keys, decide store.
 
 func (e *Engine) env() step.Env {
 	return step.Env{
-		Worker: e.worker.Load(), Host: e.me.Host, PID: e.me.PID, Room: e.queues.room(true), Keep: e.cfg.Hold / 2, Limits: e.cfg.Limits,
+		Worker: e.worker.Load(), Lane: e.lane.Add(1), Host: e.me.Host, PID: e.me.PID, Room: e.queues.room(true), Keep: e.cfg.Hold / 2, Limits: e.cfg.Limits,
 		ScopeRetention: store.Instant(e.cfg.ScopeRetention.Microseconds()),
 		Retention:      store.Instant(e.cfg.InboxRetention.Microseconds()),
 		Broker:         e.broker(),

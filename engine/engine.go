@@ -79,6 +79,7 @@ type Engine struct {
 	clock   clockwork.Clock
 	me      store.Worker // without Key: that is worker
 	worker  atomic.Int64 // key of the live worker, 0 when there is none
+	lane    atomic.Int64 // of the last commit
 	ahead   atomic.Int64 // microseconds by which the store's clock is ahead of this machine's
 	commits *committer
 	queues  *queues

@@ -10,6 +10,7 @@ import (
 // Env is what a fold knows besides the snapshot.
 type Env struct {
 	Worker int64          // who commits
+	Lane   int64          // grows from commit to commit, so that those under way at once count in different rows
 	Host   string         // its host, for the attempts
 	PID    int            // its process id
 	Room   map[string]int // by topic: how many messages may be born held
@@ -85,7 +86,7 @@ func (v *view) foldAll(outcomes []*Outcome, bad map[int]Verdict) (more, failed b
 // that don't decode start again from zero: they stop nobody's work, and an
 // examination of the store tells.
 func (v *view) preload() (more bool) {
-	key := counterKey(v.env.Worker)
+	key := counterKey(v.env.Worker, v.env.Lane)
 	_, end := v.guard(func() Verdict {
 		get[CounterRow](v, key.Kind, key.Owner, key.Name)
 		return Verdict{}

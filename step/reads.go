@@ -3,9 +3,9 @@ package step
 import "github.com/millrace-go/millrace/store"
 
 // Reads names what folding the outcomes needs, as far as it can be told
-// beforehand.
-func Reads(outcomes []*Outcome, worker int64) store.Keys {
-	k := reads{store.Keys{Worker: worker, Rows: []store.RowKey{counterKey(worker)}}}
+// beforehand. Worker and lane are those of the fold's [Env].
+func Reads(outcomes []*Outcome, worker, lane int64) store.Keys {
+	k := reads{store.Keys{Worker: worker, Rows: []store.RowKey{counterKey(worker, lane)}}}
 	for _, o := range outcomes {
 		if o.Message != nil {
 			k.ofMessage(o, o.Message)

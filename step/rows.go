@@ -124,9 +124,9 @@ func Owner(run int64, scope string) string {
 // ResultOwner returns the owner of the results of a fork.
 func ResultOwner(run int64, join string) string { return store.Num(run) + "/" + join }
 
-// CounterShards is the number of counter rows that workers share.
-const CounterShards = 8
+// CounterShards is the number of counter rows that commits share.
+const CounterShards = 64
 
-func counterKey(worker int64) store.RowKey {
-	return store.RowKey{Kind: store.Counter, Name: store.Num(worker % CounterShards)}
+func counterKey(worker, lane int64) store.RowKey {
+	return store.RowKey{Kind: store.Counter, Name: store.Num((worker + lane) % CounterShards)}
 }

@@ -101,7 +101,7 @@ func (s *sim) commitAs(worker int64, outs ...*step.Outcome) *step.Result {
 	env := s.env
 	env.Worker = worker
 	var res *step.Result
-	err := s.store.Commit(s.ctx(), step.Reads(outs, worker), func(snap *store.Snapshot) *store.Changes {
+	err := s.store.Commit(s.ctx(), step.Reads(outs, worker, 0), func(snap *store.Snapshot) *store.Changes {
 		var c *store.Changes
 		c, res = step.Fold(snap, outs, env)
 		return c

@@ -351,7 +351,7 @@ func (v *view) count() {
 	if v.counts == (CounterRow{}) {
 		return
 	}
-	key := counterKey(v.env.Worker)
+	key := counterKey(v.env.Worker, v.env.Lane)
 	sum := v.counts
 	if old := get[CounterRow](v, key.Kind, key.Owner, key.Name); old != nil {
 		sum.Accepted += old.Accepted
