@@ -31,7 +31,8 @@ type Store interface {
 	Beat(ctx context.Context, b Beat) (Beaten, error)
 
 	// Reap closes workers and frees, piece by piece, what unknown workers
-	// hold.
+	// hold. Freed messages keep their due time; those that were Published are
+	// due at once, since no broker will bring them again.
 	Reap(ctx context.Context, r Reap) (Reaped, error)
 
 	// Find lists rows, a page at a time.

@@ -121,12 +121,23 @@ func (db *database) unname(m *store.Message) {
 	}
 }
 
-// hold makes worker the holder of m, or frees m for worker 0.
+// hold makes worker the holder of m.
 func (db *database) hold(m *store.Message, worker int64) *store.Message {
 	c := *m
 	c.Worker = worker
 	db.putMessage(&c)
 	return &c
+}
+
+// release takes a message from a worker that is gone. One that went to a broker is
+// due at once.
+func (db *database) release(m *store.Message) {
+	c := *m
+	c.Worker = 0
+	if c.Published > 0 {
+		c.Due = 0
+	}
+	db.putMessage(&c)
 }
 
 func (db *database) putRun(r *store.Run) {

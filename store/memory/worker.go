@@ -69,7 +69,7 @@ func (db *database) freeUnheld(after int64, limit int) (freed int, next int64) {
 		limit--
 		next = seq
 		if m.Held() && !db.alive(m.Worker) {
-			db.hold(m, 0)
+			db.release(m)
 			freed++
 		}
 	}

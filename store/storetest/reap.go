@@ -15,6 +15,7 @@ var reapChecks = []check{
 	{"what live workers hold is left alone", reapSparesLive},
 	{"freeing goes in pieces to the end", reapInPieces},
 	{"what is freed keeps its due time", reapKeepsDue},
+	{"what is freed and was published is due at once", reapPublished},
 }
 
 // M5, T3
@@ -102,6 +103,19 @@ func reapInPieces(x *fixture) {
 }
 
 // M3: freeing a retry that waits does not run it early.
+// M5, M11
+func reapPublished(x *fixture) {
+	gone, w := x.worker(), x.worker()
+	published := x.timer(time.Hour)
+	published.Published = 3
+	seq := x.insert(published)[0]
+	require.Len(x, x.grab(store.Grab{Worker: gone, Seqs: []int64{seq}, Limit: 1}).Messages, 1)
+	require.Equal(x, 1, x.reap(store.Reap{Workers: []int64{gone}, Limit: 10}).Freed)
+	got := x.grab(store.Grab{Worker: w, Topics: []string{published.Topic}, Limit: 10})
+	require.Equal(x, []int64{seq}, seqsOf(got.Messages))
+	require.Equal(x, 3, got.Messages[0].Published)
+}
+
 func reapKeepsDue(x *fixture) {
 	gone, w := x.worker(), x.worker()
 	later := x.timer(time.Second * 10)

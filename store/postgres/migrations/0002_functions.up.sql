@@ -390,7 +390,7 @@ BEGIN
         FROM (SELECT m.seq, m.worker FROM millrace_messages m WHERE m.seq > behind ORDER BY m.seq LIMIT pieces) s;
     strays := ARRAY(SELECT s FROM unnest(strays) AS s WHERE NOT EXISTS (SELECT FROM millrace_workers w WHERE w.key = s));
     IF cardinality(strays) > 0 THEN
-        UPDATE millrace_messages m SET worker = 0
+        UPDATE millrace_messages m SET worker = 0, due = CASE WHEN m.published > 0 THEN 0 ELSE m.due END
             WHERE m.seq > behind AND m.seq <= last AND m.worker = ANY (strays);
         GET DIAGNOSTICS freed = ROW_COUNT;
     END IF;

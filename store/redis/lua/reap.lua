@@ -25,6 +25,10 @@ if limit <= 0 then
   return answer
 end
 
+-- A message that went to a broker is due at once, since nobody will get it
+-- from there again.
+local DUE = struct.pack('>I8', 0)
+
 local left, total = limit, 0
 
 -- Looks at what of a block is behind seq, in order; false when enough was seen.
@@ -48,7 +52,9 @@ local function visit(block)
       answer[3] = seq
       local v = call('HGET', key, seq)
       if held(v) and not alive[sub(v, 9, 21)] then
-        v = sub(v, 1, 8) .. NONE .. sub(v, 22)
+        local _, _, published = columns(v)
+        local due = published > 0 and DUE or sub(v, 35, 42)
+        v = sub(v, 1, 8) .. NONE .. sub(v, 22, 34) .. due .. sub(v, 43)
         call('HSET', key, seq, v)
         index(seq, v)
         total = total + 1

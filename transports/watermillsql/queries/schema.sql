@@ -27,15 +27,23 @@ CREATE OR REPLACE FUNCTION millrace_watermill_wake(tables text[]) RETURNS void L
 $$;
 
 -- Makes the tables that are missing, by the statements that watermill-sql has
--- for that, and notifies who waits for their messages. It is called in the
--- transaction that is about to insert some.
+-- for that, keeps them from being dropped until the transaction ends, and
+-- notifies who waits for their messages. It is called in the transaction that is
+-- about to insert some.
 CREATE OR REPLACE FUNCTION millrace_watermill_ready(tables text[], ddl text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     FOR i IN 1 .. cardinality(tables) LOOP
-        IF to_regclass(tables[i]) IS NULL THEN
-            PERFORM pg_advisory_xact_lock(7308332184553187378);
-            EXECUTE ddl[i];
-        END IF;
+        LOOP
+            IF to_regclass(tables[i]) IS NULL THEN
+                PERFORM pg_advisory_xact_lock(7308332184553187378);
+                EXECUTE ddl[i];
+            END IF;
+            BEGIN
+                EXECUTE 'LOCK TABLE ' || tables[i] || ' IN ROW EXCLUSIVE MODE';
+                EXIT;
+            EXCEPTION WHEN undefined_table THEN -- dropped meanwhile
+            END;
+        END LOOP;
     END LOOP;
     PERFORM millrace_watermill_wake(tables);
 END
