@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/millrace-go/millrace/transports"
 )
 
 // connecting is how long a connection may take to be made and let in.
@@ -29,7 +31,7 @@ func (d dialer) dial(ctx context.Context) (*amqp091.Connection, *wire, error) {
 	defer cancel()
 	w, err := d.dialWire(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w", transports.ErrUnavailable, err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = w.Close() })
 	conn, err := d.handshake(ctx, w)
@@ -84,15 +86,16 @@ func (d dialer) tlsConfig() *tls.Config {
 	return c
 }
 
-// explain says in one line why there is no connection.
+// explain says in one line why there is no connection. A server that did not
+// refuse this user may let it in later.
 func (d dialer) explain(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s does not answer: %w", d.addr, ctx.Err())
+		return fmt.Errorf("%w: %s does not answer: %w", transports.ErrUnavailable, d.addr, ctx.Err())
 	case errors.Is(err, amqp091.ErrCredentials):
 		return fmt.Errorf("%s refuses the user %q or its password: %w", d.addr, d.user, err)
 	case errors.Is(err, amqp091.ErrVhost):
 		return fmt.Errorf("%s has no vhost %q for user %q: %w", d.addr, d.vhost, d.user, err)
 	}
-	return fmt.Errorf("%s: %w", d.addr, oneLine(err))
+	return fmt.Errorf("%w: %s: %w", transports.ErrUnavailable, d.addr, oneLine(err))
 }
