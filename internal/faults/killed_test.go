@@ -16,6 +16,7 @@ func TestServerIsKilled(t *testing.T) {
 		"redis": servers.StartRedis, "amqp": servers.StartAMQP, "postgres": servers.StartPostgres,
 	} {
 		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
 			server := start(t)
 			pl := shared(t).with(scheme, server.URL())
 			var loads []*load
@@ -24,15 +25,15 @@ func TestServerIsKilled(t *testing.T) {
 					loads = append(loads, pl.site(t, p).open(t, 2, nil).run().feed())
 				}
 			}
-			for range 2 {
+			for range times(1, 10) {
 				for _, l := range loads {
-					l.progress(5)
+					l.progress(3)
 				}
 				server.Kill()
 				server.Start()
 			}
 			for _, l := range loads {
-				l.progress(5)
+				l.progress(3)
 			}
 			for _, l := range loads {
 				l.finish()

@@ -19,6 +19,7 @@ import (
 	"github.com/millrace-go/millrace/internal/servers"
 	"github.com/millrace-go/millrace/step"
 	_ "github.com/millrace-go/millrace/store/postgres"
+	_ "github.com/millrace-go/millrace/store/redis"
 	_ "github.com/millrace-go/millrace/store/sqlite"
 	_ "github.com/millrace-go/millrace/transports/amqp"
 	_ "github.com/millrace-go/millrace/transports/redisstream"
@@ -31,6 +32,7 @@ type pair struct{ store, broker string }
 var pairs = []pair{
 	{"sqlite", ""}, {"sqlite", "amqp"}, {"sqlite", "redis"},
 	{"postgres", ""}, {"postgres", "amqp"}, {"postgres", "redis"},
+	{"redis", ""}, {"redis", "redis"}, {"redis", "amqp"},
 }
 
 func (p pair) String() string {
@@ -71,6 +73,7 @@ type site struct {
 	store  *url.URL // as the routers are given them
 	broker *url.URL // nil: none
 	direct place
+	home   string // name of the store, if it is known
 }
 
 // site makes a place for a pair.
@@ -114,10 +117,6 @@ func (*site) set(u *url.URL, key, value string) {
 	u.RawQuery = q.Encode()
 }
 
-// through makes the routers reach the server of the store, or of the broker,
-// by another address.
-func (*site) through(u *url.URL, addr string) { u.Host = addr }
-
 // brokerURL returns the broker's URL; "" without one.
 func (s *site) brokerURL() string {
 	if s.broker == nil {
@@ -147,7 +146,7 @@ func (s *site) clean(t testing.TB) {
 		s.deleteKeys(t, "*"+s.tag+"*")
 	}
 	if s.pair.broker == "amqp" {
-		s.deleteQueues(t, "")
+		s.deleteQueues(t, s.home)
 	}
 }
 

@@ -70,4 +70,17 @@ func (s *said) count(level slog.Level, text string) (n int) {
 	return n
 }
 
+// total returns how many records of a level or above there are.
+func (s *said) total(level slog.Level) int { return s.count(level, "") }
+
+// since returns the messages of the records from the n-th on.
+func (s *said) since(n int) (out []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.all[n:] {
+		out = append(out, r.Message)
+	}
+	return out
+}
+
 func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
