@@ -417,21 +417,31 @@ func (e *Engine) Commit(ctx context.Context, out *step.Outcome) (step.Verdict, e
 
 // health remembers whether the store answers, to say so once.
 type health struct {
-	log interface{ Warn(string, ...any) }
-	mu  sync.Mutex
-	bad bool
-	at  time.Time
+	log  interface{ Warn(string, ...any) }
+	mu   sync.Mutex
+	bad  bool
+	at   time.Time // when it became so
+	well time.Time // since when it answers, nevertheless; zero: it does not
 }
+
+// steady is how long the store must answer until it is back: the connections
+// that an outage broke fail one by one, when they are used.
+const steady = time.Second
 
 func (h *health) note(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case err != nil && !h.bad && passing(err):
-		h.bad, h.at = true, time.Now()
+	case err != nil && !passing(err):
+	case err != nil && h.bad:
+		h.well = time.Time{}
+	case err != nil:
+		h.bad, h.at, h.well = true, time.Now(), time.Time{}
 		h.log.Warn("millrace: the store does not answer; work pauses", "error", err)
-	case err == nil && h.bad:
+	case h.bad && h.well.IsZero():
+		h.well = time.Now()
+	case h.bad && time.Since(h.well) >= steady:
 		h.bad = false
-		h.log.Warn("millrace: the store is back", "after", time.Since(h.at).Round(time.Millisecond))
+		h.log.Warn("millrace: the store is back", "after", h.well.Sub(h.at).Round(time.Millisecond))
 	}
 }
