@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 )
 
 // T is the part of testing.TB that this package uses, so that programs which
@@ -103,13 +104,20 @@ func (p *Private) Stop() {
 	}
 }
 
+var given sync.Map
+
 // freePorts returns the first of three ports that nothing listens on. They lie
 // below those that the system gives to clients: a client that calls a server
 // which is down could be given that very port, and talk to itself.
+//
+// Nothing is given out twice in a process: who got it may not listen yet.
 func freePorts() (int, error) {
 	var err error
 	for range 100 {
 		port := 10_000 + 3*rand.IntN(5_000)
+		if _, again := given.LoadOrStore(port, true); again {
+			continue
+		}
 		if err = errors.Join(free(port), free(port+1), free(port+2)); err == nil {
 			return port, nil
 		}
