@@ -133,7 +133,8 @@ func Fork[T any](t Task[T], items ...T) *ForkStep[T] {
 }
 
 // ForkSeq is [Fork] over a sequence, which may be longer than memory: it is
-// put aside in chunks that nobody sees before the step's commit.
+// put aside in chunks that nobody sees before the step's commit. In a step of a
+// run that lives in another store, a fork of more than 500 is a permanent error.
 func ForkSeq[T any](t Task[T], items iter.Seq[T]) *ForkStep[T] {
 	return &ForkStep[T]{task: t, items: items, fork: &step.Fork{}}
 }

@@ -108,7 +108,7 @@ func (w *world) commit(worker int64, room int, outs []*step.Outcome) *step.Resul
 		}
 	}
 	var res *step.Result
-	err := w.store.Commit(context.Background(), step.Reads(outs, worker), func(snap *store.Snapshot) *store.Changes {
+	err := w.store.Commit(context.Background(), step.Reads(outs, worker, 0), func(snap *store.Snapshot) *store.Changes {
 		var c *store.Changes
 		c, res = step.Fold(snap, outs, env)
 		return c
