@@ -3,7 +3,7 @@
 LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 FUZZTIME     ?= 30s
-TESTS        ?= Crash|Torture
+TESTS        ?= Crash|Torture|IsKilled|Network|AreDeleted
 PKGS         ?= ./...
 ARGS         ?=
 
@@ -43,7 +43,7 @@ semantics: ## Show which tests cite which statements of docs/semantics.md; fail 
 	@go run ./internal/semantics -check
 
 .PHONY: torture
-torture: ## Run the long crash tests
+torture: ## Run the long tests of crashes and faults
 	MILLRACE_TORTURE=1 go test -count=1 -timeout=60m -run '$(TESTS)' ./...
 
 .PHONY: fuzz

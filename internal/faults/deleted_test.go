@@ -47,8 +47,13 @@ func TestQueuesAreDeleted(t *testing.T) {
 // that was.
 func (l *load) deleteTopics() int {
 	l.Helper()
-	if l.pair.broker == "redis" {
+	switch l.pair.broker {
+	case "redis":
 		return l.deleteKeys(l, l.tag+":*")
+	case "watermill-sql":
+		_, err := l.rival(1).Exec(`DELETE FROM "watermill_` + l.tag + `"`)
+		require.NoError(l, err)
+		return 1
 	}
 	return l.deleteQueues(l, l.storeName())
 }

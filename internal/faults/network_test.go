@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -18,10 +19,10 @@ var toxics = []toxic{
 }
 
 // spell is how long a fault lasts.
-const spell = 700 * time.Millisecond
+const spell = 500 * time.Millisecond
 
-// The network between the processes and the store, and then the broker, is cut,
-// slow, or closed by half. While it is, work may pause; it goes on afterwards.
+// The network between the processes and the store, and the broker, is cut, slow,
+// or closed by half: to both at once, and where there is time to each alone. While it is, work may pause; it goes on afterwards.
 //
 // M1, M2, M4, M9, M11, F1, F2, T1, R5, C1, C2
 //
@@ -49,12 +50,12 @@ func TestNetwork(t *testing.T) {
 		t.Helper()
 		t.Log(what)
 		for _, l := range loads {
-			l.progress(2)
+			l.progress(1)
 		}
 	}
 	goOn("before all")
-	for i := range 2 * times(1, 5) {
-		links := [][]*link{stores, brokers}[i%2]
+	for i := range times(1, 9) {
+		links := [][]*link{slices.Concat(stores, brokers), stores, brokers}[i%3]
 		for _, x := range toxics {
 			for _, l := range links {
 				l.add(x)

@@ -23,6 +23,7 @@ import (
 	_ "github.com/millrace-go/millrace/store/sqlite"
 	_ "github.com/millrace-go/millrace/transports/amqp"
 	_ "github.com/millrace-go/millrace/transports/redisstream"
+	_ "github.com/millrace-go/millrace/transports/watermillsql"
 )
 
 // pair is a store and a broker, by the schemes of their URLs. No broker is "".
@@ -31,7 +32,7 @@ type pair struct{ store, broker string }
 // pairs are all that the tests run on.
 var pairs = []pair{
 	{"sqlite", ""}, {"sqlite", "amqp"}, {"sqlite", "redis"},
-	{"postgres", ""}, {"postgres", "amqp"}, {"postgres", "redis"},
+	{"postgres", ""}, {"postgres", "amqp"}, {"postgres", "redis"}, {"postgres", "watermill-sql"},
 	{"redis", ""}, {"redis", "redis"}, {"redis", "amqp"},
 }
 
@@ -99,6 +100,8 @@ func (pl place) site(t testing.TB, p pair) *site {
 		s.set(s.broker, "prefix", s.tag+":")
 	case "amqp":
 		s.broker = s.parse(t, pl["amqp"])
+	case "watermill-sql":
+		s.broker = &url.URL{Scheme: "watermill-sql"} // in the store's own database
 	}
 	t.Cleanup(func() { s.clean(t) })
 	return s

@@ -74,7 +74,7 @@ func (s *site) linked(t testing.TB) (toStore, toBroker *link) {
 	if s.store.Host != "" {
 		toStore = linkTo(t, s.store)
 	}
-	if s.broker != nil {
+	if s.broker != nil && s.broker.Host != "" {
 		toBroker = linkTo(t, s.broker)
 	}
 	return toStore, toBroker

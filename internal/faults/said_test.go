@@ -73,12 +73,15 @@ func (s *said) count(level slog.Level, text string) (n int) {
 // total returns how many records of a level or above there are.
 func (s *said) total(level slog.Level) int { return s.count(level, "") }
 
-// since returns the messages of the records from the n-th on.
-func (s *said) since(n int) (out []string) {
+// since returns the messages of the records from the n-th on that are of a
+// level or above.
+func (s *said) since(n int, level slog.Level) (out []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.all[n:] {
-		out = append(out, r.Message)
+		if r.Level >= level {
+			out = append(out, r.Message)
+		}
 	}
 	return out
 }
