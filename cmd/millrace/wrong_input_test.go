@@ -206,7 +206,7 @@ func TestBadCommandLines(t *testing.T) {
 
 func TestVersionAndHelp(t *testing.T) {
 	require.Contains(t, millrace(t, "version").out, "millrace ")
-	require.Equal(t, []string{"memory", "sqlite"}, of[program](t, millrace(t, "version", "--json").out).Stores)
+	require.Equal(t, []string{"memory", "postgres", "postgresql", "redis", "rediss", "sqlite"}, of[program](t, millrace(t, "version", "--json").out).Stores)
 	help := millrace(t, "--help")
 	require.Zero(t, help.code)
 	require.Contains(t, help.out, "dead requeue")
