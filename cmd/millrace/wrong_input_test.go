@@ -95,7 +95,7 @@ func TestMigrate(t *testing.T) {
 		require.Contains(t, s.fails(t, args...), "run millrace migrate", args)
 	}
 	require.NoFileExists(t, strings.TrimPrefix(s.url, "sqlite://"))
-	require.Contains(t, s.does(t, "migrate"), "schema migrated from version 0 to 1")
+	require.Contains(t, s.does(t, "migrate"), "schema migrated from version 0 to 2")
 	require.Contains(t, s.does(t, "migrate"), "schema is at version 1, the newest")
 	require.Equal(t, migrated{Store: s.url, From: 1, To: 1}, of[migrated](t, s.does(t, "migrate", "--json")))
 	require.Contains(t, millrace(t, "--store", "memory:", "migrate").out, "memory: has no schema")
@@ -108,7 +108,7 @@ func TestNewerSchema(t *testing.T) {
 	before := s.file(t)
 	for _, args := range everyCommand {
 		line := s.fails(t, args...)
-		require.Contains(t, line, "it has version 77, this program knows up to 1; use a newer program", args)
+		require.Contains(t, line, "it has version 77, this program knows up to 2; use a newer program", args)
 		require.Contains(t, line, s.url)
 	}
 	require.Equal(t, before, s.file(t))
