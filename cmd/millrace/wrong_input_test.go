@@ -97,7 +97,7 @@ func TestMigrate(t *testing.T) {
 	require.NoFileExists(t, strings.TrimPrefix(s.url, "sqlite://"))
 	require.Contains(t, s.does(t, "migrate"), "schema migrated from version 0 to 2")
 	require.Contains(t, s.does(t, "migrate"), "schema is at version 2, the newest")
-	require.Equal(t, migrated{Store: s.url, From: 1, To: 1}, of[migrated](t, s.does(t, "migrate", "--json")))
+	require.Equal(t, migrated{Store: s.url, From: 2, To: 2}, of[migrated](t, s.does(t, "migrate", "--json")))
 	require.Contains(t, millrace(t, "--store", "memory:", "migrate").out, "memory: has no schema")
 }
 
