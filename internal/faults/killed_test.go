@@ -35,9 +35,7 @@ func TestServerIsKilled(t *testing.T) {
 			for _, l := range loads {
 				l.progress(3)
 			}
-			for _, l := range loads {
-				l.finish()
-			}
+			finishAll(loads)
 		})
 	}
 }

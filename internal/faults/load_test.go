@@ -40,10 +40,11 @@ type load struct {
 	said    *said
 	stop    []func() error
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	enough chan struct{} // closed: no more runs are started
-	all    sync.WaitGroup
+	ctx     context.Context
+	cancel  context.CancelFunc
+	enough  chan struct{} // closed: no more runs are started
+	resting sync.Once
+	all     sync.WaitGroup
 
 	next  atomic.Int64 // runs begun
 	ended atomic.Int64 // runs that ended as planned
@@ -110,7 +111,7 @@ func (l *load) feed() *load {
 	for i := range 4 {
 		host := l.routers[i%len(l.routers)]
 		l.all.Go(func() {
-			pace := time.NewTicker(100 * time.Millisecond) // others work as well
+			pace := time.NewTicker(300 * time.Millisecond) // others work as well
 			defer pace.Stop()
 			for {
 				select {
@@ -192,11 +193,25 @@ func (l *load) reach(goal, n int64) {
 	}
 }
 
+// finishAll finishes loads; none goes on while another is verified.
+func finishAll(loads []*load) {
+	for _, l := range loads {
+		l.rest()
+	}
+	for _, l := range loads {
+		l.Helper()
+		l.finish()
+	}
+}
+
+// rest starts no more runs.
+func (l *load) rest() { l.resting.Do(func() { close(l.enough) }) }
+
 // finish ends the feeding and waits until all that was begun has ended. Then
 // it verifies what is there.
 func (l *load) finish() {
 	l.Helper()
-	close(l.enough)
+	l.rest()
 	l.reach(l.next.Load(), l.next.Load()-l.ended.Load()) // those that wait for the pace begin none
 	l.all.Wait()
 	l.verify()

@@ -75,7 +75,5 @@ func TestNetwork(t *testing.T) {
 		}
 		goOn("cut")
 	}
-	for _, l := range loads {
-		l.finish()
-	}
+	finishAll(loads)
 }

@@ -23,7 +23,7 @@ func (l *load) verify() {
 	defer cancel()
 	s := l.routers[0].Store()
 	l.settled(ctx, s)
-	report, err := doctor.Examine(ctx, s, doctor.Options{})
+	report, err := doctor.Examine(ctx, s, doctor.Options{Looks: 1})
 	require.NoError(l, err)
 	require.Empty(l, report.Faults(), l.pair)
 	require.Empty(l, find(ctx, l, s, store.Query{Rows: &store.RowQuery{Kind: store.Dead, AllOwners: true}}).Rows, "%s: dead letters", l.pair)
