@@ -257,12 +257,14 @@ type news struct {
 	stuck bool
 }
 
+// lost tells once, as a matter of information: the relay warns when messages
+// can't go by the broker.
 func (n *news) lost(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.down++; n.down == 1 {
 		n.since = time.Now()
-		n.log.Warn("connection to the AMQP server lost; trying again", "error", err)
+		n.log.Info("connection to the AMQP server lost; trying again", "error", err)
 	}
 }
 

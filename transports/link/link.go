@@ -32,13 +32,14 @@ func New(log *slog.Logger, what string) *Link {
 	return &Link{log: log, what: what, failing: map[any]bool{}}
 }
 
-// Failed says that who could not do his part.
+// Failed says that who could not do his part. It is told as a matter of
+// information: the relay warns when messages can't go by the broker.
 func (l *Link) Failed(who any, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failing[who], l.last = true, time.Now()
 	if !l.down.Swap(true) {
-		l.log.Warn("millrace: lost "+l.what+"; trying again", "error", err)
+		l.log.Info("millrace: lost "+l.what+"; trying again", "error", err)
 	}
 }
 

@@ -224,7 +224,7 @@ func TestServerRestarts(t *testing.T) {
 		first, second := receive(t, ch), receive(t, ch)
 		server.Kill()
 		require.True(t, first.Ack())
-		require.Eventually(t, func() bool { return len(said.lines("level=WARN", "lost the Redis server")) == round }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return len(said.lines("level=INFO", "lost the Redis server")) == round }, patience, time.Millisecond)
 		pub, err := tr.Publisher()
 		require.NoError(t, err)
 		require.Error(t, pub.Publish("topic", message.NewMessage("x", nil)))
@@ -239,7 +239,7 @@ func TestServerRestarts(t *testing.T) {
 		require.Eventually(t, func() bool { return len(said.lines("level=INFO", "is back")) == round }, patience, time.Millisecond)
 		require.Len(t, said.lines("level=INFO", "is back"), round)
 	}
-	require.Len(t, said.lines("level=WARN"), 2)
+	require.Len(t, said.lines("level=INFO", "lost the Redis server"), 2)
 	require.NoError(t, tr.Close())
 	b.settled()
 }
