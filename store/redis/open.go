@@ -79,16 +79,15 @@ func Open(ctx context.Context, address string, c Config) (*Store, error) {
 
 // silence is for the client's log, which has a line for each attempt to connect
 // and goes past the program's own. Whoever wants it calls the client's SetLogger
-// after opening a store.
+// before anything is opened.
 type silence struct{}
 
 // Printf implements the client's interface.
 func (silence) Printf(context.Context, string, ...any) {}
 
-var silenced sync.Once
+func init() { client.SetLogger(silence{}) }
 
 func connect(address string, c Config) client.UniversalClient {
-	silenced.Do(func() { client.SetLogger(silence{}) })
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	if c.Cluster {
 		return client.NewClusterClient(&client.ClusterOptions{

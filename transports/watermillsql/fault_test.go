@@ -171,7 +171,7 @@ func TestServerRestarts(t *testing.T) {
 	msg := receive(t, ch)
 	server.Kill()
 	require.True(t, msg.Ack())
-	require.Eventually(t, func() bool { return said.count("level=WARN") == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return said.count("trying again") == 1 }, patience, time.Millisecond)
 	server.Start()
 	msg = receive(t, ch)
 	require.Equal(t, "b", msg.UUID)
@@ -181,7 +181,7 @@ func TestServerRestarts(t *testing.T) {
 		var n int
 		return b.db.QueryRow("SELECT count(*) FROM watermill_topic").Scan(&n) == nil && n == 0
 	}, patience, time.Millisecond)
-	require.Equal(t, 1, said.count("level=WARN"))
+	require.Equal(t, 1, said.count("trying again"))
 }
 
 // Services that use plain watermill-sql read what we publish, and we read what
