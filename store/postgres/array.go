@@ -38,13 +38,17 @@ func (a *array) reset() {
 
 func (a *array) integer(v int64) {
 	a.n++
-	if a.elem == oid.T_int2 {
+	switch a.elem {
+	case oid.T_int2:
 		a.buf = binary.BigEndian.AppendUint32(a.buf, 2)
 		a.buf = binary.BigEndian.AppendUint16(a.buf, uint16(v))
-		return
+	case oid.T_int4:
+		a.buf = binary.BigEndian.AppendUint32(a.buf, 4)
+		a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(v))
+	default:
+		a.buf = binary.BigEndian.AppendUint32(a.buf, 8)
+		a.buf = binary.BigEndian.AppendUint64(a.buf, uint64(v))
 	}
-	a.buf = binary.BigEndian.AppendUint32(a.buf, 8)
-	a.buf = binary.BigEndian.AppendUint64(a.buf, uint64(v))
 }
 
 func (a *array) text(s string) {
@@ -123,6 +127,8 @@ func (a *array) element(out *strings.Builder, v []byte) {
 	switch a.elem {
 	case oid.T_int2:
 		out.WriteString(strconv.Itoa(int(int16(binary.BigEndian.Uint16(v)))))
+	case oid.T_int4:
+		out.WriteString(strconv.Itoa(int(int32(binary.BigEndian.Uint32(v)))))
 	case oid.T_int8:
 		out.WriteString(strconv.FormatInt(int64(binary.BigEndian.Uint64(v)), 10))
 	case oid.T_bytea:

@@ -63,7 +63,8 @@ func (s *Store) applyForeign(f *foreign, c *commit) error {
 	if err != nil || changes == nil {
 		return err
 	}
-	w := changer{x: f, snap: snap, queues: &s.queues}
+	w := changer{x: f, snap: snap, queues: &s.queues, at: s.at()}
+	s.cache.doubt(&c.keys, changes) // until the caller commits
 	if err := w.apply(changes); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/millrace-go/millrace/store"
 )
@@ -21,40 +22,26 @@ import (
 // store.ErrCorrupt, store.ErrSchema, store.ErrClosed, the context's, and one
 // that names a number that was not given out or a key that exists.
 func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide) error {
-	leave, err := s.enter(ctx, "commit")
+	c, err := s.begin(ctx, keys, decide)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	c := s.newCommit(keys, decide)
-	if err := c.start(ctx); err != nil {
-		return explain("commit", err)
-	}
-	return explain("commit", c.finish())
+	return c.finish()
 }
 
-// CommitAhead implements [store.Pipelined]: it returns when what the commit
-// reads is locked and its changes are decided, so that later commits see them
-// or wait for them. settle must be called; Close waits for the commit.
+// CommitAhead implements [store.Pipelined]: it returns when the changes are
+// decided. Later commits that are about the same wait for it, here or in the
+// database. settle must be called; Close waits for the commit.
 func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.Decide) (settle func() error, err error) {
-	leave, err := s.enter(ctx, "commit")
+	c, err := s.begin(ctx, keys, decide)
 	if err != nil {
 		return nil, err
 	}
-	c := s.newCommit(keys, decide)
-	if err := c.start(ctx); err != nil {
-		leave()
-		return nil, explain("commit", err)
-	}
 	if c.changes == nil {
-		defer leave()
-		return nil, explain("commit", c.finish())
+		return nil, c.finish()
 	}
 	done := make(chan error, 1)
-	go func() {
-		defer leave()
-		done <- explain("commit", c.finish())
-	}()
+	go func() { done <- c.finish() }()
 	return sync.OnceValue(func() error { return <-done }), nil
 }
 
@@ -64,15 +51,38 @@ type commit struct {
 	x      *session
 	keys   store.Keys
 	decide store.Decide
+	leave  func()
+	claim  *claim
 
+	guess   *guess // nil: what was read is locked in the transaction of x
 	snap    *store.Snapshot
 	changes *store.Changes // nil: nothing to write
 	tries   [stale + 1]int // conflicts, by kind
 	lost    int            // connections that broke before anything was written
 }
 
-func (s *Store) newCommit(keys store.Keys, decide store.Decide) *commit {
-	return &commit{s: s, keys: keys, decide: decide}
+// begin decides a commit, on what is known or on what it reads. It must be
+// finished.
+func (s *Store) begin(ctx context.Context, keys store.Keys, decide store.Decide) (*commit, error) {
+	leave, err := s.enter(ctx, "commit")
+	if err != nil {
+		return nil, err
+	}
+	c := &commit{s: s, keys: keys, decide: decide, leave: leave}
+	if c.claim, err = s.claims.take(ctx, &keys); err == nil && !c.foresee() {
+		err = c.start(ctx)
+	}
+	if err != nil {
+		c.end()
+		return nil, explain("commit", err)
+	}
+	return c, nil
+}
+
+// end lets others at what the commit was about.
+func (c *commit) end() {
+	c.s.claims.release(c.claim)
+	c.leave()
 }
 
 // How often a commit is decided anew. What collides again although it was read
@@ -116,8 +126,15 @@ func (c *commit) prepare() error {
 	if err := c.x.exec(sqlBegin); err != nil {
 		return err
 	}
-	var err error
-	c.snap, c.changes, err = c.s.resolve(c.x, &c.keys, c.decide)
+	snap, changes, err := c.s.resolve(c.x, &c.keys, c.decide)
+	c.guess, c.snap, c.changes = nil, snap, changes
+	if err == nil {
+		used := int64(0)
+		if changes != nil {
+			used = changes.Seqs
+		}
+		c.s.numbers.offer(snap.NextSeq+used, snap.NextSeq+blockSize)
+	}
 	return err
 }
 
@@ -133,9 +150,11 @@ func (s *Store) resolve(x executor, keys *store.Keys, decide store.Decide) (*sto
 	more, fresh := keys, true
 	for {
 		if more != nil {
+			asked := time.Now()
 			if err := r.read(more, fresh); err != nil {
 				return nil, nil, err
 			}
+			s.heard(asked, r.snap.Now)
 		}
 		changes := decide(r.snap)
 		if changes == nil || changes.More == nil && changes.Empty() && len(changes.Publish) == 0 {
@@ -147,7 +166,7 @@ func (s *Store) resolve(x executor, keys *store.Keys, decide store.Decide) (*sto
 			continue
 		}
 		if changes.Seqs <= given {
-			return r.snap, changes, check(changes, r.snap.NextSeq)
+			return r.snap, changes, check(changes, r.snap)
 		}
 		given = changes.Seqs
 		err := x.query(sqlReserve, func(row []driver.Value) error {
@@ -178,18 +197,32 @@ func joined(a store.Keys, b *store.Keys) store.Keys {
 
 // finish writes what was decided and commits. Conflicts are decided anew.
 func (c *commit) finish() error {
+	defer c.end()
+	return explain("commit", c.write())
+}
+
+func (c *commit) write() error {
+	if c.guess != nil {
+		if sure, err := c.send(); sure {
+			return err
+		}
+		if err := c.start(always); err != nil {
+			return err
+		}
+	}
 	for {
 		if c.changes == nil {
-			return c.end()
+			c.undo()
+			c.s.cache.saw(c.snap)
+			return nil
 		}
-		w := changer{x: c.x, snap: c.snap, queues: &c.s.queues}
-		w.mark, w.number = c.x.nextMark()
+		w := c.changer()
 		err := w.apply(c.changes)
 		if err == nil {
 			err = c.s.publishIn(c.x, c.changes.Publish)
 		}
 		if err == nil {
-			return c.commit(&w)
+			return c.commit(w)
 		}
 		c.undo()
 		if !c.again(err) {
@@ -201,33 +234,50 @@ func (c *commit) finish() error {
 	}
 }
 
+func (c *commit) changer() *changer {
+	w := &changer{x: c.x, snap: c.snap, guess: c.guess, queues: &c.s.queues, at: c.s.at()}
+	w.mark, w.number = c.x.nextMark()
+	return w
+}
+
 // commit makes the changes durable, and finds out whether they are when the
 // answer is lost.
 func (c *commit) commit(w *changer) error {
 	err := c.x.exec(sqlCommit)
 	if err != nil && c.x.broken {
-		old := c.x.backend
-		c.s.pool.give(c.x)
-		if err = c.s.settle(old, w.mark, w.number, err); err != nil {
-			return err
-		}
-		c.s.committed(w.news, c.changes.PutMessages)
-		return nil
+		return c.settle(w, err)
 	}
 	if err != nil {
 		c.undo()
 		return err
 	}
-	c.s.committed(w.news, c.changes.PutMessages)
+	c.landed(w)
 	c.s.tellOthers(c.x)
 	c.s.pool.give(c.x)
 	return nil
 }
 
-// end ends a transaction that wrote nothing.
-func (c *commit) end() error {
-	c.undo()
-	return nil
+// settle finds out what became of a commit on a connection that broke.
+func (c *commit) settle(w *changer, lost error) error {
+	old := c.x.backend
+	c.s.pool.give(c.x)
+	err := c.s.settle(old, w.mark, w.number, lost)
+	if err == nil {
+		w.xid = 0 // its answer may be lost
+		c.landed(w)
+	}
+	return err
+}
+
+// landed notes what a commit brought: what rows are like now, queues that the
+// database knows, and free messages.
+func (c *commit) landed(w *changer) {
+	s := c.s
+	s.cache.wrote(c.x.age, w.xid, c.snap, c.changes)
+	s.queues.learn(w.news)
+	if free := s.queues.lower(c.changes.PutMessages); len(free) > 0 {
+		s.waking.freed(free)
+	}
 }
 
 // undo ends the transaction without effect and gives the connection back.
@@ -238,16 +288,6 @@ func (c *commit) undo() {
 		}
 	}
 	c.s.pool.give(c.x)
-}
-
-// committed notes what a commit brought: queues that the database knows now,
-// and free messages.
-func (s *Store) committed(news []queue, put []*store.Message) {
-	s.queues.learn(news)
-	free := s.queues.lower(put)
-	if len(free) > 0 {
-		s.waking.freed(free)
-	}
 }
 
 // publishIn carries out what a broker in the same database makes of messages.

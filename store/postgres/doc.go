@@ -17,12 +17,16 @@
 //
 // # How it works
 //
-// A commit is four round trips, whatever it is about: BEGIN, one call of a
-// function that locks and reads, one that writes, COMMIT. Runs are locked in the
-// order of their keys, then messages, then rows that belong to no run, so that
-// commits of any number of processes wait for each other without deadlock; what
-// was absent when it was read, and was made by another since, violates a unique
-// index, and the commit is decided anew. Two commits of a process overlap.
+// A commit is decided on what the process knows: what it wrote last, under the
+// ids of the transactions that wrote it (xmin). One statement has the server
+// check all of that and write, so most commits are one round trip. Where it
+// turns out that others have changed something, and where too little is known,
+// a commit is four round trips: BEGIN, one call of a function that locks and
+// reads, one that writes, COMMIT. Runs are locked in the order of their keys,
+// then messages, then rows that belong to no run, so that commits of any number
+// of processes wait for each other without deadlock; what was absent, and was
+// made by another since, violates a unique index, and the commit is decided
+// anew. Two commits of a process overlap, unless they are about the same runs.
 //
 // The server's clock rules leases and due times, and wakes nobody: a process
 // that finds nothing to grab says so in a table, and who frees messages then

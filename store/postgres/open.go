@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/store/internal/known"
 )
 
 // Store keeps rows in a PostgreSQL database. It implements [store.Store],
@@ -29,6 +30,12 @@ type Store struct {
 	callers *sql.DB
 	queues  queues
 	waking  waking
+
+	claims  claims
+	cache   cache
+	numbers numbers
+	pace    known.Pace
+	trust   known.Doubt
 
 	publish func([]store.Publication) ([]store.Statement, error)
 
@@ -64,7 +71,7 @@ func Open(ctx context.Context, dsn string, c Config) (*Store, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	own.ConnectTimeout = c.ConnectTimeout
-	s := &Store{place: place(own), dsn: dsn, config: c, queues: newQueues(), waking: newWaking()}
+	s := &Store{place: place(own), dsn: dsn, config: c, queues: newQueues(), waking: newWaking(), claims: newClaims()}
 	s.name.Store(new(string))
 	if err := s.connect(ctx, own); err != nil {
 		return nil, errors.Join(fmt.Errorf("postgres: %s: %w", s.place, oneLine(err)), s.disconnect())

@@ -17,6 +17,15 @@ type pool struct {
 	mu     sync.Mutex
 	idle   []*session
 	closed bool
+	age    int64 // how many sessions broke
+}
+
+// now tells times apart between which a session broke: the server may not be
+// the one that it was.
+func (p *pool) now() (age int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.age
 }
 
 func newPool(connector *pq.Connector, size int) *pool {
@@ -48,11 +57,13 @@ func (p *pool) take(ctx context.Context) (*session, error) {
 }
 
 func (p *pool) open(ctx context.Context) (*session, error) {
+	age := p.now()
 	conn, err := p.connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := newSession(conn)
+	s.age = age
 	err = s.query(sqlBackend, func(row []driver.Value) error {
 		s.backend = backend{pid: integer(row[0]), since: integer(row[1])}
 		return nil
@@ -63,16 +74,17 @@ func (p *pool) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// give takes a session back. One that broke is closed; the others that are idle
-// go with it, since they lead to the same server.
+// give takes a session back. One that broke is closed; those that were opened
+// before go with it, since they lead to the same server.
 func (p *pool) give(s *session) {
 	p.mu.Lock()
 	drop := []*session{s}
 	switch {
 	case s.broken:
+		p.age++
 		drop = append(drop, p.idle...)
 		p.idle = nil
-	case !p.closed:
+	case !p.closed && s.age == p.age:
 		p.idle = append(p.idle, s)
 		drop = nil
 	}

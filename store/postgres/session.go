@@ -42,6 +42,7 @@ type session struct {
 	backend  backend
 	mark     int64 // of its commits
 	number   int64 // of the last one under this mark
+	age      int64 // of the pool, when it was opened
 	broken   bool
 }
 

@@ -16,7 +16,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
-// What a cutter does with the next COMMIT.
+// What a cutter does with the next COMMIT, or the next commit that is a single
+// statement.
 const (
 	pass       = iota
 	loseAnswer // hands it on, and cuts the client off
@@ -28,7 +29,9 @@ type cutter struct {
 	listener net.Listener
 	server   string
 	next     atomic.Int32
-	down     atomic.Bool // new connections are refused
+	begins   atomic.Int32 // transactions that were begun
+	single   []byte       // by what a commit that is a single statement is known
+	down     atomic.Bool  // new connections are refused
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -87,7 +90,10 @@ func (c *cutter) forward(client, server net.Conn) {
 			_ = server.Close()
 			return
 		}
-		if bytes.Contains(buf[:n], []byte("COMMIT\x00")) && c.next.Load() != pass {
+		if bytes.Contains(buf[:n], []byte("BEGIN ")) {
+			c.begins.Add(1)
+		}
+		if c.commits(buf[:n]) && c.next.Load() != pass {
 			mode := c.next.Swap(pass)
 			_ = client.Close()
 			if mode == loseAnswer {
@@ -100,6 +106,10 @@ func (c *cutter) forward(client, server net.Conn) {
 			return
 		}
 	}
+}
+
+func (c *cutter) commits(sent []byte) bool {
+	return bytes.Contains(sent, []byte("COMMIT\x00")) || c.single != nil && bytes.Contains(sent, c.single)
 }
 
 // count counts up in a row, once.

@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"cmp"
+	"database/sql/driver"
 	"fmt"
+	"slices"
 
 	"github.com/lib/pq/oid"
 
@@ -14,8 +17,12 @@ type writeArgs struct {
 	insert, update                   messageArgs
 	expected                         *array
 	runs, advances                   runArgs
-	created, put                     rowArgs
-	cut, absent                      keyArgs
+	runMarks                         *array
+	created, put, was                rowArgs
+	wasMarks                         *array
+	cut                              keyArgs
+	cutMarks                         *array
+	absent                           keyArgs
 	absentKeys, absentIDs            *array
 	topics, priorities               *array
 
@@ -43,9 +50,13 @@ func newWriteArgs() *writeArgs {
 	arrays(&a.all, oid.T_int8, &a.expected)
 	a.runs.list(&a.all, true)
 	a.advances.list(&a.all, false)
+	arrays(&a.all, oid.T_int4, &a.runMarks)
 	a.created.list(&a.all)
 	a.put.list(&a.all)
+	a.was.list(&a.all)
+	arrays(&a.all, oid.T_int4, &a.wasMarks)
 	a.cut.list(&a.all)
+	arrays(&a.all, oid.T_int4, &a.cutMarks)
 	a.absent.list(&a.all)
 	arrays(&a.all, oid.T_int8, &a.absentKeys)
 	arrays(&a.all, oid.T_text, &a.absentIDs)
@@ -137,42 +148,93 @@ func (b *buffers) writing() *writeArgs {
 	return b.write
 }
 
-// changer writes changes. Messages and runs with numbers from the snapshot's on
-// are new; what of the others is gone is not made again.
+// rare reports whether there is anything that most commits don't write.
+func (a *writeArgs) rare() bool {
+	for _, list := range []*array{
+		a.blindSeqs, a.update.seqs, a.created.kinds, a.put.kinds, a.cut.kinds, a.absent.kinds, a.absentKeys, a.topics,
+	} {
+		if list.n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// changer writes changes.
 type changer struct {
 	x      executor
 	snap   *store.Snapshot
+	guess  *guess  // how what was decided on stood, if it is not locked
 	queues *queues // where the database knows of; those that it may not know are told
 	news   []queue // told
 	mark   int64   // 0: none
 	number int64
+	at     any  // the injected clock's time, or nil
+	fresh  bool // numbers are wanted
+
+	// The answer.
+	xid     int64 // of the transaction
+	now     store.Instant
+	numbers int64
 }
 
 func (w *changer) apply(c *store.Changes) error {
 	a := w.x.buffers().writing()
 	w.dropMessages(a, c.DeleteMessages)
-	if err := w.putMessages(a, c.PutMessages); err != nil {
+	if err := w.putMessages(a, c); err != nil {
 		return err
 	}
-	ids := map[string]bool{}
-	for _, r := range c.PutRuns {
-		into := &a.advances
-		if r.Key >= w.snap.NextSeq {
-			into = &a.runs
-			ids[r.ID] = true
-		}
-		if err := into.add(r); err != nil {
-			return err
-		}
+	ids, err := w.putRuns(a, c)
+	if err != nil {
+		return err
 	}
 	w.putRows(a, c)
 	w.keepAbsentIDs(a, ids)
-	args := make([]any, 0, 2+len(a.all))
-	args = append(args, w.mark, w.number)
+	home, fence := "", int64(0)
+	if w.guess != nil {
+		home, fence = w.guess.home, w.guess.fence
+	}
+	args := make([]any, 0, 8+len(a.all))
+	args = append(args, w.mark, w.number, home, fence, w.at, w.fresh, a.rare())
 	for _, list := range a.all {
 		args = append(args, list)
 	}
-	return w.x.query(sqlWrite, nil, args...)
+	return w.x.query(sqlWrite, func(row []driver.Value) error {
+		w.xid, w.now, w.numbers = integer(row[0]), instant(row[1]), integer(row[2])
+		return nil
+	}, args...)
+}
+
+// isNew reports whether a number was given to this commit.
+func (w *changer) isNew(c *store.Changes, n int64) bool {
+	return n >= w.snap.NextSeq && n < w.snap.NextSeq+c.Seqs
+}
+
+// putRuns returns the ids of those that are new. Others are in the order of
+// keys, in which all lock them.
+func (w *changer) putRuns(a *writeArgs, c *store.Changes) (ids map[string]bool, err error) {
+	var old []*store.Run
+	for _, r := range c.PutRuns {
+		if !w.isNew(c, r.Key) {
+			old = append(old, r)
+			continue
+		}
+		if ids == nil {
+			ids = make(map[string]bool, len(c.PutRuns))
+		}
+		ids[r.ID] = true
+		if err := a.runs.add(r); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(old, func(a, b *store.Run) int { return cmp.Compare(a.Key, b.Key) })
+	for _, r := range old {
+		if err := a.advances.add(r); err != nil {
+			return nil, err
+		}
+		a.runMarks.integer(int64(w.guess.run(r.Key)))
+	}
+	return ids, nil
 }
 
 // holder returns who held a message when it was read, if it was.
@@ -198,14 +260,14 @@ func (w *changer) dropMessages(a *writeArgs, seqs []int64) {
 	}
 }
 
-func (w *changer) putMessages(a *writeArgs, all []*store.Message) error {
-	w.news = w.queues.unknown(w.news[:0], all)
+func (w *changer) putMessages(a *writeArgs, c *store.Changes) error {
+	w.news = w.queues.unknown(w.news[:0], c.PutMessages)
 	for _, q := range w.news {
 		a.topics.text(q.topic)
 		a.priorities.integer(int64(q.priority))
 	}
-	for _, m := range all {
-		if m.Seq >= w.snap.NextSeq {
+	for _, m := range c.PutMessages {
+		if w.isNew(c, m.Seq) {
 			if err := a.insert.add(m); err != nil {
 				return err
 			}
@@ -228,15 +290,22 @@ func (w *changer) putMessages(a *writeArgs, all []*store.Message) error {
 func (w *changer) putRows(a *writeArgs, c *store.Changes) {
 	written := 0
 	for _, r := range c.PutRows {
-		if old, read := w.snap.Rows[r.RowKey]; read && old == nil {
+		old, read := w.snap.Rows[r.RowKey]
+		mark := w.guess.row(r.RowKey)
+		switch {
+		case read && old == nil:
 			a.created.add(r)
 			written++
-			continue
+		case mark != 0:
+			a.was.add(r)
+			a.wasMarks.integer(int64(mark))
+		default:
+			a.put.add(r)
 		}
-		a.put.add(r)
 	}
 	for _, k := range c.DeleteRows {
 		a.cut.add(k)
+		a.cutMarks.integer(int64(w.guess.row(k)))
 	}
 	absent := 0
 	for _, r := range w.snap.Rows {
@@ -252,7 +321,7 @@ func (w *changer) putRows(a *writeArgs, c *store.Changes) {
 		put[r.RowKey] = true
 	}
 	for k, r := range w.snap.Rows {
-		if r == nil && !put[k] && !guarded(w.snap, k.Owner) {
+		if r == nil && !put[k] && (w.guess != nil || !guarded(w.snap, k.Owner)) {
 			a.absent.add(k)
 		}
 	}
@@ -267,19 +336,46 @@ func (w *changer) keepAbsentIDs(a *writeArgs, inserted map[string]bool) {
 	}
 }
 
-// check refuses numbers that were not given out: they would collide with
-// later ones.
-func check(c *store.Changes, first int64) error {
-	end := first + c.Seqs
+// check refuses numbers that were not given out: they would collide with later
+// ones. What was read is there.
+func check(c *store.Changes, snap *store.Snapshot) error {
+	end := snap.NextSeq + c.Seqs
 	for _, m := range c.PutMessages {
-		if m.Seq <= 0 || m.Seq >= end {
+		if m.Seq <= 0 || m.Seq >= end && !isRead(snap, m.Seq) {
 			return fmt.Errorf("message %d: the number was not given out", m.Seq)
 		}
 	}
 	for _, r := range c.PutRuns {
-		if r.Key <= 0 || r.Key >= end {
+		if r.Key <= 0 || r.Key >= end && snap.Runs[r.Key] == nil && !runIsRead(snap, r.Key) {
 			return fmt.Errorf("run %d: the number was not given out", r.Key)
 		}
 	}
 	return nil
+}
+
+func isRead(snap *store.Snapshot, seq int64) bool {
+	if snap.Holds[seq].Exists || snap.Messages[seq] != nil {
+		return true
+	}
+	same := func(m *store.Message) bool { return m != nil && m.Seq == seq }
+	for _, list := range snap.Free {
+		if slices.ContainsFunc(list, same) {
+			return true
+		}
+	}
+	for _, m := range snap.Named {
+		if same(m) {
+			return true
+		}
+	}
+	return false
+}
+
+func runIsRead(snap *store.Snapshot, key int64) bool {
+	for _, r := range snap.RunIDs {
+		if r != nil && r.Key == key {
+			return true
+		}
+	}
+	return false
 }

@@ -61,7 +61,7 @@ var errConflict = errors.New("rows have changed since they were read")
 // enough. s.order must be held.
 func (s *Store) guess(ctx context.Context, keys store.Keys, decide store.Decide) *flight {
 	l := s.lane
-	if l == nil || l.broken.Load() || s.doubt.skip() {
+	if l == nil || l.broken.Load() || s.doubt.Skip() {
 		return nil
 	}
 	now, ok := s.time()

@@ -46,7 +46,12 @@ func (s *Store) land(ctx context.Context, f *flight) {
 		if f.err != nil {
 			s.cache.undo(f.stamp, f.changes)
 		}
-		s.doubt.note(f.err)
+		switch {
+		case f.err == nil:
+			s.doubt.Right()
+		case errors.Is(f.err, errConflict):
+			s.doubt.Wrong()
+		}
 		f.before, f.args, f.changes = nil, nil, nil
 	})
 }
@@ -79,6 +84,7 @@ func (s *Store) send(ctx context.Context, f *flight) error {
 		return errConflict
 	}
 	f.sent.Store(true)
+	asked := time.Now()
 	a, err := s.list(ctx, commitScript, append([]any{l.name, f.expect, tokenOf(f.stamp)}, f.args...)...)
 	if err != nil {
 		return s.lost(ctx, f, err)
@@ -87,7 +93,7 @@ func (s *Store) send(ctx context.Context, f *flight) error {
 	case 1:
 		l.show(f.stamp)
 		s.alarm.mine(a.number())
-		s.pace.heard(a.number())
+		s.pace.Heard(asked, store.Instant(a.number()))
 		return nil
 	case 0:
 		what, _ := a.text()
@@ -149,36 +155,10 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// doubt is how far guesses are to be trusted. Where several processes change
-// the same rows, what one knows is often old; then it is better to read.
-type doubt struct {
-	mu    sync.Mutex
-	level int // how many commits to read for, after the next wrong guess
-	left  int
-}
-
-const mostDoubt = 63
-
-// skip reports whether the next commit is to read.
-func (d *doubt) skip() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.left == 0 {
-		return false
+// time returns the store's time without asking the server, if it can.
+func (s *Store) time() (now store.Instant, ok bool) {
+	if s.config.Options.Now != nil {
+		return store.At(s.config.Options.Now()), true
 	}
-	d.left--
-	return true
-}
-
-// note takes up what came of a commit.
-func (d *doubt) note(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case errors.Is(err, errConflict):
-		d.level = min(2*d.level+1, mostDoubt)
-		d.left = d.level
-	case err == nil && d.left == 0:
-		d.level /= 2
-	}
+	return s.pace.Tell()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/store/internal/known"
 )
 
 // Store keeps rows on a server. It implements [store.Store], [store.Migrator],
@@ -26,8 +27,8 @@ type Store struct {
 	facts   facts
 	alarm   alarm
 	cache   cache
-	doubt   doubt
-	pace    pace
+	doubt   known.Doubt
+	pace    known.Pace
 
 	order   sync.Mutex // held while a commit is decided
 	lane    *lane      // guarded by order, as are the next two

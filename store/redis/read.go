@@ -4,8 +4,10 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/store/internal/known"
 )
 
 // most is how many keys or values are handed to a command of a script at once.
@@ -27,10 +29,7 @@ type reading struct {
 
 // standing is how something stood: stamp (and holder), or the number that it
 // leads to; empty for what was absent.
-type standing[K any] struct {
-	key  K
-	mark string
-}
+type standing[K comparable] = known.Standing[K, string]
 
 // unread marks what was not read, and may be as it likes.
 const unread = "*"
@@ -50,13 +49,14 @@ func (s *Store) read(ctx context.Context, keys store.Keys) (*reading, error) {
 	slices.Sort(r.keys.Runs)
 	r.keys.Runs = slices.Compact(r.keys.Runs)
 	holds := holdsOnly(r.keys)
+	asked := time.Now()
 	a, err := s.list(ctx, readScript, s.questions(r, holds)...)
 	if err != nil {
 		return nil, err
 	}
 	r.snap = &store.Snapshot{Now: store.Instant(a.number()), Alive: a.number() == 1}
 	if s.config.Options.Now == nil {
-		s.pace.heard(int64(r.snap.Now))
+		s.pace.Heard(asked, r.snap.Now)
 	}
 	return r, r.take(&a, holds)
 }
@@ -191,7 +191,7 @@ func (r *reading) takeHolds(a *answers, holds []int64) {
 	r.messages = make([]standing[int64], 0, len(holds)+len(r.keys.Messages))
 	for _, seq := range holds {
 		mark, ok := a.text()
-		r.messages = append(r.messages, standing[int64]{seq, mark})
+		r.messages = append(r.messages, standing[int64]{Key: seq, Mark: mark})
 		var h store.Hold
 		if ok && len(mark) == holderSize {
 			h = store.Hold{Exists: true, Worker: number(mark[stampSize:])}
@@ -223,40 +223,40 @@ func (r *reading) takeMessages(a *answers) error {
 // noteMessage decodes a message, and notes how it stood.
 func (r *reading) noteMessage(seq int64, v string, ok bool) (*store.Message, error) {
 	if !ok {
-		r.messages = append(r.messages, standing[int64]{key: seq})
+		r.messages = append(r.messages, standing[int64]{Key: seq})
 		return nil, nil
 	}
 	m, err := messageOf(seq, v)
 	if err != nil {
 		return nil, err
 	}
-	r.messages = append(r.messages, standing[int64]{seq, v[:holderSize]})
+	r.messages = append(r.messages, standing[int64]{Key: seq, Mark: v[:holderSize]})
 	return m, nil
 }
 
 func (r *reading) noteRun(key int64, v string, ok bool) (*store.Run, error) {
 	if !ok {
-		r.runs = append(r.runs, standing[int64]{key: key})
+		r.runs = append(r.runs, standing[int64]{Key: key})
 		return nil, nil
 	}
 	run, err := runOf(key, v)
 	if err != nil {
 		return nil, err
 	}
-	r.runs = append(r.runs, standing[int64]{key, v[:stampSize]})
+	r.runs = append(r.runs, standing[int64]{Key: key, Mark: v[:stampSize]})
 	return run, nil
 }
 
 func (r *reading) noteRow(key store.RowKey, v string, ok bool) (*store.Row, error) {
 	if !ok {
-		r.rows = append(r.rows, standing[store.RowKey]{key: key})
+		r.rows = append(r.rows, standing[store.RowKey]{Key: key})
 		return nil, nil
 	}
 	row, err := rowOf(key, v)
 	if err != nil {
 		return nil, err
 	}
-	r.rows = append(r.rows, standing[store.RowKey]{key, v[:stampSize]})
+	r.rows = append(r.rows, standing[store.RowKey]{Key: key, Mark: v[:stampSize]})
 	return row, nil
 }
 
@@ -278,7 +278,7 @@ func (r *reading) takeRunIDs(a *answers) error {
 	for _, id := range r.keys.RunIDs {
 		key, _ := a.text()
 		v, ok := a.text()
-		r.ids = append(r.ids, standing[string]{id, key})
+		r.ids = append(r.ids, standing[string]{Key: id, Mark: key})
 		r.snap.RunIDs[id] = nil
 		if key == "" {
 			continue
@@ -358,7 +358,7 @@ func (r *reading) takeNamed(a *answers) error {
 	for _, n := range r.keys.Named {
 		seq, _ := a.text()
 		v, ok := a.text()
-		r.names = append(r.names, standing[string]{nameOf(n), seq})
+		r.names = append(r.names, standing[string]{Key: nameOf(n), Mark: seq})
 		r.snap.Named[n] = nil
 		if seq == "" {
 			continue
@@ -374,11 +374,11 @@ func (r *reading) takeNamed(a *answers) error {
 
 // sorted brings what was read into the order of keys, each once.
 func sorted(list []standing[int64]) []standing[int64] {
-	byKey := func(a, b standing[int64]) int { return compare(a.key, b.key) }
+	byKey := func(a, b standing[int64]) int { return compare(a.Key, b.Key) }
 	if !slices.IsSortedFunc(list, byKey) {
 		slices.SortStableFunc(list, byKey)
 	}
-	return slices.CompactFunc(list, func(a, b standing[int64]) bool { return a.key == b.key })
+	return slices.CompactFunc(list, func(a, b standing[int64]) bool { return a.Key == b.Key })
 }
 
 func compare(a, b int64) int {
@@ -394,11 +394,11 @@ func compare(a, b int64) int {
 // seen returns how a number stood in a sorted list; ok is false if it was not
 // read.
 func seen(list []standing[int64], key int64) (mark string, ok bool) {
-	i, ok := slices.BinarySearchFunc(list, key, func(s standing[int64], k int64) int { return compare(s.key, k) })
+	i, ok := slices.BinarySearchFunc(list, key, func(s standing[int64], k int64) int { return compare(s.Key, k) })
 	if !ok {
 		return "", false
 	}
-	return list[i].mark, true
+	return list[i].Mark, true
 }
 
 // joined names all that two sets of keys name.

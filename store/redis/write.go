@@ -76,17 +76,17 @@ func (w *writing) touch() {
 	messages, runs := len(w.messages), len(w.runs)
 	for _, m := range w.changes.PutMessages {
 		if _, ok := seen(w.messages[:messages], m.Seq); !ok && !w.isNew(m.Seq) {
-			w.messages = append(w.messages, standing[int64]{m.Seq, unread})
+			w.messages = append(w.messages, standing[int64]{Key: m.Seq, Mark: unread})
 		}
 	}
 	for _, seq := range w.changes.DeleteMessages {
 		if _, ok := seen(w.messages[:messages], seq); !ok {
-			w.messages = append(w.messages, standing[int64]{seq, unread})
+			w.messages = append(w.messages, standing[int64]{Key: seq, Mark: unread})
 		}
 	}
 	for _, r := range w.changes.PutRuns {
 		if _, ok := seen(w.runs[:runs], r.Key); !ok && !w.isNew(r.Key) {
-			w.runs = append(w.runs, standing[int64]{r.Key, unread})
+			w.runs = append(w.runs, standing[int64]{Key: r.Key, Mark: unread})
 		}
 	}
 	w.messages, w.runs = sorted(w.messages), sorted(w.runs)
@@ -100,19 +100,19 @@ func (w *writing) touch() {
 
 func (w *writing) touchRow(key store.RowKey) {
 	if _, read := w.snap.Rows[key]; !read {
-		w.rows = append(w.rows, standing[store.RowKey]{key, unread})
+		w.rows = append(w.rows, standing[store.RowKey]{Key: key, Mark: unread})
 	}
 }
 
 // check writes how all that was read stood.
 func (w *writing) check() {
-	key := func(s standing[int64]) int64 { return s.key }
+	key := func(s standing[int64]) int64 { return s.Key }
 	for piece := range inBlocks(w.messages, key) {
-		w.args = append(w.args, "m", "m:"+blockOf(piece[0].key), len(piece))
+		w.args = append(w.args, "m", "m:"+blockOf(piece[0].Key), len(piece))
 		w.args = standings(w.args, piece, store.Num)
 	}
 	for piece := range inBlocks(w.runs, key) {
-		w.args = append(w.args, "r", "r:"+blockOf(piece[0].key), len(piece))
+		w.args = append(w.args, "r", "r:"+blockOf(piece[0].Key), len(piece))
 		w.args = standings(w.args, piece, store.Num)
 	}
 	for piece := range slices.Chunk(w.rows, most) {
@@ -135,12 +135,12 @@ func (w *writing) check() {
 }
 
 // standings writes keys, then marks.
-func standings[K any](args []any, list []standing[K], name func(K) string) []any {
+func standings[K comparable](args []any, list []standing[K], name func(K) string) []any {
 	for _, s := range list {
-		args = append(args, name(s.key))
+		args = append(args, name(s.Key))
 	}
 	for _, s := range list {
-		args = append(args, s.mark)
+		args = append(args, s.Mark)
 	}
 	return args
 }

@@ -115,47 +115,59 @@ END
 $$;
 
 -- Writes what a commit changes, and under the mark of its connection a number
--- that tells it from the one before. What was read of a message without a lock is verified: MR001 says that somebody
--- changed it. A row, run id or queue that was absent and is there now violates
--- a unique index. Absent rows and ids that were read and are not made are made
--- and removed, which keeps others from making them until the commit ends.
+-- that tells it from the one before. Returns the transaction, the time, and
+-- numbers for a later commit if wanted.
+--
+-- What was decided on and is not locked is verified; MR001 says that somebody
+-- changed it. A message is still held by whom it was. With home, the commit was
+-- decided on what a process knew of this store: then its worker must be there,
+-- and runs and rows must be those that the transactions with these ids wrote
+-- (xmin; 0 is not verified). A row, run id or queue that was absent and is
+-- there now violates a unique index. Absent rows and ids that were read and are
+-- not made are made and removed, which keeps others from making them until the
+-- commit ends. Locks are taken in the order in which millrace_load takes them.
 CREATE FUNCTION millrace_write(
-    mark bigint, number bigint,
+    mark bigint, number bigint, home text, fence bigint, at bigint, fresh boolean, rare boolean,
     drop_seqs bigint[], drop_workers bigint[], blind_seqs bigint[],
     m_seqs bigint[], m_runs bigint[], m_dues bigint[], m_workers bigint[], m_published bigint[],
     m_priorities bigint[], m_topics text[], m_names text[], m_bodies bytea[],
     u_seqs bigint[], u_runs bigint[], u_dues bigint[], u_workers bigint[], u_published bigint[],
     u_priorities bigint[], u_topics text[], u_names text[], u_bodies bytea[], u_expected bigint[],
     r_keys bigint[], r_ids text[], r_names text[], r_statuses bigint[], r_ended bigint[], r_bodies bytea[],
-    a_keys bigint[], a_names text[], a_statuses bigint[], a_ended bigint[], a_bodies bytea[],
+    a_keys bigint[], a_names text[], a_statuses bigint[], a_ended bigint[], a_bodies bytea[], a_marks integer[],
     new_kinds smallint[], new_owners text[], new_names text[], new_untils bigint[], new_bodies bytea[],
     put_kinds smallint[], put_owners text[], put_names text[], put_untils bigint[], put_bodies bytea[],
-    cut_kinds smallint[], cut_owners text[], cut_names text[],
+    was_kinds smallint[], was_owners text[], was_names text[], was_untils bigint[], was_bodies bytea[], was_marks integer[],
+    cut_kinds smallint[], cut_owners text[], cut_names text[], cut_marks integer[],
     not_kinds smallint[], not_owners text[], not_names text[], not_keys bigint[], not_ids text[],
-    q_topics text[], q_priorities bigint[]
-) RETURNS void LANGUAGE plpgsql VOLATILE
+    q_topics text[], q_priorities bigint[],
+    OUT xid bigint, OUT moment bigint, OUT numbers bigint
+) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
 AS $$
 DECLARE
     n bigint;
 BEGIN
-    IF cardinality(not_kinds) > 0 THEN
-        INSERT INTO millrace_rows (kind, owner, name, until, body)
-            SELECT u.kind, u.owner, u.name, 0, '' FROM unnest(not_kinds, not_owners, not_names) AS u (kind, owner, name)
-            ORDER BY u.kind, u.owner, u.name;
-        DELETE FROM millrace_rows r USING unnest(not_kinds, not_owners, not_names) AS u (kind, owner, name)
-            WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
+    IF home <> '' THEN
+        IF fence = 0 THEN
+            PERFORM FROM millrace_meta t WHERE t.name = 'store' AND t.value = home;
+        ELSE
+            PERFORM FROM millrace_workers w WHERE w.key = fence
+                AND EXISTS (SELECT FROM millrace_meta t WHERE t.name = 'store' AND t.value = home)
+                FOR KEY SHARE OF w;
+        END IF;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the worker is gone' USING ERRCODE = 'MR001';
+        END IF;
     END IF;
-    IF cardinality(not_keys) > 0 THEN
-        INSERT INTO millrace_runs (key, id, name, status, ended, body)
-            SELECT u.key, u.id, '', 0, 0, '' FROM unnest(not_keys, not_ids) AS u (key, id) ORDER BY u.id;
-        DELETE FROM millrace_runs r WHERE r.key = ANY (not_keys);
-    END IF;
-    IF cardinality(q_topics) > 0 THEN
-        INSERT INTO millrace_queues (topic, priority)
-            SELECT DISTINCT u.topic, u.priority::smallint FROM unnest(q_topics, q_priorities) AS u (topic, priority)
-            ORDER BY 1, 2
-            ON CONFLICT DO NOTHING;
+    IF cardinality(a_keys) > 0 THEN
+        UPDATE millrace_runs r SET name = u.name, status = u.status, ended = u.ended, body = u.body
+            FROM unnest(a_keys, a_names, a_statuses, a_ended, a_bodies, a_marks) AS u (key, name, status, ended, body, mark)
+            WHERE r.key = u.key AND (u.mark = 0 OR r.xmin = u.mark);
+        GET DIAGNOSTICS n = ROW_COUNT;
+        IF home <> '' AND n <> cardinality(a_keys) THEN
+            RAISE EXCEPTION 'a run changed since it was read' USING ERRCODE = 'MR001';
+        END IF;
     END IF;
     IF cardinality(drop_seqs) > 0 THEN
         DELETE FROM millrace_messages m USING unnest(drop_seqs, drop_workers) AS u (seq, worker)
@@ -165,52 +177,88 @@ BEGIN
             RAISE EXCEPTION 'a message changed since it was read' USING ERRCODE = 'MR001';
         END IF;
     END IF;
-    IF cardinality(blind_seqs) > 0 THEN
-        DELETE FROM millrace_messages m WHERE m.seq = ANY (blind_seqs);
-    END IF;
-    IF cardinality(u_seqs) > 0 THEN
-        WITH done AS (
-            UPDATE millrace_messages m SET run = u.run, due = u.due, worker = u.worker, published = u.published,
-                priority = u.priority, topic = u.topic, name = u.name, body = u.body
-            FROM unnest(u_seqs, u_runs, u_dues, u_workers, u_published, u_priorities, u_topics, u_names, u_bodies, u_expected)
-                AS u (seq, run, due, worker, published, priority, topic, name, body, expected)
-            WHERE m.seq = u.seq AND (u.expected IS NULL OR m.worker = u.expected)
-            RETURNING u.expected
-        )
-        SELECT count(expected) INTO n FROM done;
-        IF n <> (SELECT count(e) FROM unnest(u_expected) AS e) THEN
-            RAISE EXCEPTION 'a message changed since it was read' USING ERRCODE = 'MR001';
+    IF rare THEN
+        IF cardinality(not_kinds) > 0 THEN
+            INSERT INTO millrace_rows (kind, owner, name, until, body)
+                SELECT u.kind, u.owner, u.name, 0, '' FROM unnest(not_kinds, not_owners, not_names) AS u (kind, owner, name)
+                ORDER BY u.kind, u.owner, u.name;
+            DELETE FROM millrace_rows r USING unnest(not_kinds, not_owners, not_names) AS u (kind, owner, name)
+                WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
+        END IF;
+        IF cardinality(not_keys) > 0 THEN
+            INSERT INTO millrace_runs (key, id, name, status, ended, body)
+                SELECT u.key, u.id, '', 0, 0, '' FROM unnest(not_keys, not_ids) AS u (key, id) ORDER BY u.id;
+            DELETE FROM millrace_runs r WHERE r.key = ANY (not_keys);
+        END IF;
+        IF cardinality(q_topics) > 0 THEN
+            INSERT INTO millrace_queues (topic, priority)
+                SELECT DISTINCT u.topic, u.priority::smallint FROM unnest(q_topics, q_priorities) AS u (topic, priority)
+                ORDER BY 1, 2
+                ON CONFLICT DO NOTHING;
+        END IF;
+        IF cardinality(blind_seqs) > 0 THEN
+            DELETE FROM millrace_messages m WHERE m.seq = ANY (blind_seqs);
+        END IF;
+        IF cardinality(u_seqs) > 0 THEN
+            WITH done AS (
+                UPDATE millrace_messages m SET run = u.run, due = u.due, worker = u.worker, published = u.published,
+                    priority = u.priority, topic = u.topic, name = u.name, body = u.body
+                FROM unnest(u_seqs, u_runs, u_dues, u_workers, u_published, u_priorities, u_topics, u_names, u_bodies, u_expected)
+                    AS u (seq, run, due, worker, published, priority, topic, name, body, expected)
+                WHERE m.seq = u.seq AND (u.expected IS NULL OR m.worker = u.expected)
+                RETURNING u.expected
+            )
+            SELECT count(expected) INTO n FROM done;
+            IF n <> (SELECT count(e) FROM unnest(u_expected) AS e) THEN
+                RAISE EXCEPTION 'a message changed since it was read' USING ERRCODE = 'MR001';
+            END IF;
+        END IF;
+        IF cardinality(cut_kinds) > 0 THEN
+            WITH gone AS (
+                DELETE FROM millrace_rows r USING unnest(cut_kinds, cut_owners, cut_names, cut_marks) AS u (kind, owner, name, mark)
+                WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name AND (u.mark = 0 OR r.xmin = u.mark)
+                RETURNING u.mark
+            )
+            SELECT count(*) INTO n FROM gone g WHERE g.mark <> 0;
+            IF n <> (SELECT count(*) FROM unnest(cut_marks) AS c WHERE c <> 0) THEN
+                RAISE EXCEPTION 'a row changed since it was read' USING ERRCODE = 'MR001';
+            END IF;
+        END IF;
+        IF cardinality(new_kinds) > 0 THEN
+            INSERT INTO millrace_rows (kind, owner, name, until, body)
+                SELECT * FROM unnest(new_kinds, new_owners, new_names, new_untils, new_bodies);
+        END IF;
+        IF cardinality(put_kinds) > 0 THEN
+            INSERT INTO millrace_rows (kind, owner, name, until, body)
+                SELECT * FROM unnest(put_kinds, put_owners, put_names, put_untils, put_bodies)
+                ON CONFLICT (kind, owner, name) DO UPDATE SET until = excluded.until, body = excluded.body;
         END IF;
     END IF;
     IF cardinality(m_seqs) > 0 THEN
         INSERT INTO millrace_messages (seq, run, due, worker, published, priority, topic, name, body)
             SELECT * FROM unnest(m_seqs, m_runs, m_dues, m_workers, m_published, m_priorities, m_topics, m_names, m_bodies);
     END IF;
-    IF cardinality(a_keys) > 0 THEN
-        UPDATE millrace_runs r SET name = u.name, status = u.status, ended = u.ended, body = u.body
-            FROM unnest(a_keys, a_names, a_statuses, a_ended, a_bodies) AS u (key, name, status, ended, body)
-            WHERE r.key = u.key;
-    END IF;
     IF cardinality(r_keys) > 0 THEN
         INSERT INTO millrace_runs (key, id, name, status, ended, body)
             SELECT * FROM unnest(r_keys, r_ids, r_names, r_statuses, r_ended, r_bodies);
     END IF;
-    IF cardinality(cut_kinds) > 0 THEN
-        DELETE FROM millrace_rows r USING unnest(cut_kinds, cut_owners, cut_names) AS u (kind, owner, name)
-            WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
+    IF cardinality(was_kinds) > 0 THEN
+        UPDATE millrace_rows r SET until = u.until, body = u.body
+            FROM unnest(was_kinds, was_owners, was_names, was_untils, was_bodies, was_marks) AS u (kind, owner, name, until, body, mark)
+            WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name AND r.xmin = u.mark;
+        GET DIAGNOSTICS n = ROW_COUNT;
+        IF n <> cardinality(was_kinds) THEN
+            RAISE EXCEPTION 'a row changed since it was read' USING ERRCODE = 'MR001';
+        END IF;
     END IF;
-    IF cardinality(new_kinds) > 0 THEN
-        INSERT INTO millrace_rows (kind, owner, name, until, body)
-            SELECT * FROM unnest(new_kinds, new_owners, new_names, new_untils, new_bodies);
-    END IF;
-    IF cardinality(put_kinds) > 0 THEN
-        INSERT INTO millrace_rows (kind, owner, name, until, body)
-            SELECT * FROM unnest(put_kinds, put_owners, put_names, put_untils, put_bodies)
-            ON CONFLICT (kind, owner, name) DO UPDATE SET until = excluded.until, body = excluded.body;
-    END IF;
+    moment := coalesce(at, millrace_now());
     IF mark <> 0 THEN
         INSERT INTO millrace_commits AS c (mark, number, at) VALUES (mark, number, millrace_now())
             ON CONFLICT ON CONSTRAINT millrace_commits_pkey DO UPDATE SET number = excluded.number, at = excluded.at;
+    END IF;
+    xid := txid_current();
+    IF fresh THEN
+        numbers := nextval('millrace_numbers');
     END IF;
 END
 $$;
