@@ -21,6 +21,7 @@ type committer struct {
 	queue []*request
 	busy  bool // somebody leads
 	ahead int  // batches that are applied and not durable yet
+	size  int  // of the last of them
 	held  bool // the lead waits for one of them
 
 	told chan struct{} // closed when the batch that was applied last has been told
@@ -135,6 +136,10 @@ func (c *committer) submit(reqs ...*request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue = append(c.queue, reqs...)
+	if c.held && c.mayOverlap() {
+		c.held = false
+		c.passOn()
+	}
 	if !c.busy {
 		c.busy = true
 		c.queue[0].appoint()
@@ -215,12 +220,18 @@ func (c *committer) applied() (before <-chan struct{}, told chan<- struct{}) {
 	defer c.mu.Unlock()
 	mine := make(chan struct{})
 	before, told, c.told = c.told, mine, mine
-	if c.ahead++; c.ahead >= mostAhead {
-		c.held = true
-		return before, told
+	c.ahead++
+	if c.held = !c.mayOverlap(); !c.held {
+		c.passOn()
 	}
-	c.passOn()
 	return before, told
+}
+
+// mayOverlap reports whether the next batch may set off before those on their
+// way are durable: if it is no smaller than they are. A commit costs the same
+// whatever is in it, so small ones that overlap get in each other's way.
+func (c *committer) mayOverlap() bool {
+	return c.ahead < mostAhead && len(c.queue) >= min(c.size, c.e.cfg.Batch)
 }
 
 // settled ends what applied began.
@@ -257,6 +268,7 @@ func (c *committer) take() []*request {
 			break
 		}
 	}
+	c.size = n
 	batch := append([]*request(nil), c.queue[:n]...)
 	rest := copy(c.queue, c.queue[n:])
 	clear(c.queue[rest:])
