@@ -42,6 +42,7 @@ type Engine interface {
 func Idempotency(e Engine) message.HandlerMiddleware {
 	return func(h message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
+			growStack()
 			outer := msg.Context()
 			m, err := held(e, msg)
 			if err != nil {
