@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"database/sql/driver"
 	"encoding/binary"
 	"encoding/hex"
 	"strconv"
@@ -10,8 +11,9 @@ import (
 )
 
 // array is a parameter of an array type, built in the server's binary format,
-// which costs the server less to read than text. The zero array is empty; it
-// is used again after reset.
+// which costs the server less to read than text. An empty one is given as NULL:
+// PL/pgSQL makes a memory context for each array that it is given. The zero
+// array is empty; it is used again after reset.
 type array struct {
 	elem oid.Oid
 	n    int
@@ -78,30 +80,31 @@ func (a *array) textOrNull(s string) {
 	a.text(s)
 }
 
-// binary returns the array as the server reads it. It is valid until the array
-// is changed.
-func (a *array) binary() []byte {
-	dimensions, flags := uint32(1), uint32(0)
+// binary returns the array as the server reads it, nil for NULL. It is valid
+// until the array is changed.
+func (a *array) binary() driver.Value {
 	if a.n == 0 {
-		dimensions = 0
+		return nil
 	}
+	flags := uint32(0)
 	if a.null {
 		flags = 1
 	}
 	h := a.buf[:0]
-	h = binary.BigEndian.AppendUint32(h, dimensions)
+	h = binary.BigEndian.AppendUint32(h, 1)
 	h = binary.BigEndian.AppendUint32(h, flags)
 	h = binary.BigEndian.AppendUint32(h, uint32(a.elem))
-	if a.n == 0 {
-		return h
-	}
 	h = binary.BigEndian.AppendUint32(h, uint32(a.n))
 	binary.BigEndian.AppendUint32(h, 1)
 	return a.buf
 }
 
-// literal returns the array as text, for connections that are not our own.
-func (a *array) literal() string {
+// literal returns the array as text, nil for NULL, for connections that are not
+// our own.
+func (a *array) literal() any {
+	if a.n == 0 {
+		return nil
+	}
 	var out strings.Builder
 	out.WriteByte('{')
 	for i, rest := 0, a.buf[arrayHeader:]; i < a.n; i++ {

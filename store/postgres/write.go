@@ -25,6 +25,7 @@ type writeArgs struct {
 	absent                           keyArgs
 	absentKeys, absentIDs            *array
 	topics, priorities               *array
+	ends, ended                      *array // times, runs
 
 	all []*array
 }
@@ -61,7 +62,7 @@ func newWriteArgs() *writeArgs {
 	arrays(&a.all, oid.T_int8, &a.absentKeys)
 	arrays(&a.all, oid.T_text, &a.absentIDs)
 	arrays(&a.all, oid.T_text, &a.topics)
-	arrays(&a.all, oid.T_int8, &a.priorities)
+	arrays(&a.all, oid.T_int8, &a.priorities, &a.ends, &a.ended)
 	return a
 }
 
@@ -215,6 +216,10 @@ func (w *changer) isNew(c *store.Changes, n int64) bool {
 func (w *changer) putRuns(a *writeArgs, c *store.Changes) (ids map[string]bool, err error) {
 	var old []*store.Run
 	for _, r := range c.PutRuns {
+		if was := w.snap.Runs[r.Key]; r.Ended > 0 && (was == nil || was.Ended != r.Ended) {
+			a.ends.integer(int64(r.Ended))
+			a.ended.integer(r.Key)
+		}
 		if !w.isNew(c, r.Key) {
 			old = append(old, r)
 			continue

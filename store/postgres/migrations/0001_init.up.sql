@@ -66,15 +66,20 @@ CREATE TABLE millrace_runs (
     name   text COLLATE "C" NOT NULL,
     body   bytea    NOT NULL
 ) WITH (
-    fillfactor = 60,
+    fillfactor = 40,
     autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 20000,
     autovacuum_analyze_scale_factor = 0.2, autovacuum_analyze_threshold = 20000,
     autovacuum_vacuum_cost_delay = 0
 );
 
--- Closed runs by their end, for purging.
-CREATE INDEX millrace_runs_ended ON millrace_runs (ended)
-    WHERE ended > 0;
+-- Runs that were closed at a time, for purging. An index of the runs by their
+-- end would make each end write all indexes of its run.
+CREATE TABLE millrace_closed (
+    at   bigint   NOT NULL,
+    keys bigint[] NOT NULL
+);
+
+CREATE INDEX millrace_closed_at ON millrace_closed (at);
 
 CREATE TABLE millrace_rows (
     kind  smallint NOT NULL,

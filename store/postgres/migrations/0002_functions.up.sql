@@ -71,12 +71,12 @@ BEGIN
         RETURN QUERY SELECT 2::smallint, 0, m.seq, m.run, m.due, m.priority::bigint, m.worker, m.published::bigint, m.topic, m.name, m.body
             FROM millrace_messages m WHERE m.seq = ANY (message_seqs) ORDER BY m.seq FOR UPDATE;
     END IF;
-    FOR i IN 1 .. cardinality(free_runs) LOOP
+    FOR i IN 1 .. coalesce(cardinality(free_runs), 0) LOOP
         RETURN QUERY SELECT 6::smallint, i, m.seq, m.run, m.due, m.priority::bigint, m.worker, m.published::bigint, m.topic, m.name, m.body
             FROM millrace_messages m WHERE m.run = free_runs[i] AND m.run <> 0 AND m.worker = 0
             ORDER BY m.run, m.seq LIMIT free_limits[i] FOR UPDATE;
     END LOOP;
-    FOR i IN 1 .. cardinality(named_runs) LOOP
+    FOR i IN 1 .. coalesce(cardinality(named_runs), 0) LOOP
         RETURN QUERY SELECT 7::smallint, i, m.seq, m.run, m.due, m.priority::bigint, m.worker, m.published::bigint, m.topic, m.name, m.body
             FROM millrace_messages m WHERE m.run = named_runs[i] AND m.name = named_names[i] AND m.name IS NOT NULL
             ORDER BY m.run DESC, m.name DESC, m.seq DESC LIMIT 1 FOR UPDATE;
@@ -97,7 +97,7 @@ BEGIN
             FROM unnest(row_kinds, row_owners, row_names) AS u (kind, owner, name)
             JOIN millrace_rows r ON r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
     END IF;
-    FOR i IN 1 .. cardinality(list_kinds) LOOP
+    FOR i IN 1 .. coalesce(cardinality(list_kinds), 0) LOOP
         IF list_locks[i] = 0 THEN
             RETURN QUERY SELECT 5::smallint, i, r.kind::bigint, r.until, 0::bigint, 0::bigint, 0::bigint, 0::bigint, r.owner, r.name, r.body
                 FROM millrace_rows r WHERE r.kind = list_kinds[i] AND r.owner = list_owners[i]
@@ -140,7 +140,7 @@ CREATE FUNCTION millrace_write(
     was_kinds smallint[], was_owners text[], was_names text[], was_untils bigint[], was_bodies bytea[], was_marks integer[],
     cut_kinds smallint[], cut_owners text[], cut_names text[], cut_marks integer[],
     not_kinds smallint[], not_owners text[], not_names text[], not_keys bigint[], not_ids text[],
-    q_topics text[], q_priorities bigint[],
+    q_topics text[], q_priorities bigint[], e_times bigint[], e_keys bigint[],
     OUT xid bigint, OUT moment bigint, OUT numbers bigint
 ) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
@@ -242,6 +242,10 @@ BEGIN
         INSERT INTO millrace_runs (key, id, name, status, ended, body)
             SELECT * FROM unnest(r_keys, r_ids, r_names, r_statuses, r_ended, r_bodies);
     END IF;
+    IF cardinality(e_keys) > 0 THEN
+        INSERT INTO millrace_closed (at, keys)
+            SELECT u.moment, array_agg(u.key) FROM unnest(e_times, e_keys) AS u (moment, key) GROUP BY u.moment;
+    END IF;
     IF cardinality(was_kinds) > 0 THEN
         UPDATE millrace_rows r SET until = u.until, body = u.body
             FROM unnest(was_kinds, was_owners, was_names, was_untils, was_bodies, was_marks) AS u (kind, owner, name, until, body, mark)
@@ -283,6 +287,7 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SE
 AS $$
 #variable_conflict use_column
 DECLARE
+    claims  boolean := coalesce(cardinality(wanted_seqs), 0) > 0;
     moment  bigint;
     horizon bigint;
     more    bigint := 0;
@@ -313,7 +318,7 @@ BEGIN
     END IF;
     moment := coalesce(at, millrace_now());
     SELECT last_value INTO horizon FROM millrace_numbers;
-    IF cardinality(wanted_seqs) > 0 THEN
+    IF claims THEN
         SELECT coalesce(array_agg(s.seq), '{}'), coalesce(array_agg(s.size), '{}'), coalesce(array_agg(0::bigint), '{}'), coalesce(array_agg(s.priority), '{}')
             INTO seqs, sizes, dues, ranks
             FROM (SELECT m.seq, length(m.body)::bigint AS size, m.priority::bigint AS priority FROM millrace_messages m
@@ -372,7 +377,7 @@ BEGIN
             size := size + c.size;
         END IF;
     END LOOP;
-    IF cardinality(chosen) >= wanted AND cardinality(wanted_seqs) = 0 THEN
+    IF cardinality(chosen) >= wanted AND NOT claims THEN
         more := more | 1;
     END IF;
     IF cardinality(turned) > 0 THEN
@@ -389,7 +394,7 @@ BEGIN
                 FROM millrace_runs r WHERE r.key = ANY (runs);
         END IF;
     END IF;
-    IF cardinality(wanted_seqs) = 0 THEN
+    IF NOT claims THEN
         SELECT coalesce(min(s.due), 0) INTO next FROM (SELECT DISTINCT u.topic FROM unnest(wanted_topics) AS u (topic)) t
             CROSS JOIN LATERAL (SELECT m.due FROM millrace_messages m
                 WHERE m.topic = t.topic AND m.worker = 0 AND m.due > 0 AND m.due > moment AND m.due < 9223372036854775807
@@ -454,39 +459,55 @@ CREATE FUNCTION millrace_purge(at bigint, before bigint, most bigint) RETURNS bi
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
 AS $$
 DECLARE
-    moment bigint := coalesce(at, millrace_now());
-    gone   bigint;
-    ended  bigint;
-    keys   bigint[];
-    kind0  smallint := 0;
-    num    text;
-    n      bigint;
+    instant bigint := coalesce(at, millrace_now());
+    gone    bigint;
+    rest    bigint;
+    found   record;
+    closed  bigint[] := '{}';
+    purged  bigint[];
+    kind0   smallint := 0;
+    num     text;
+    n       bigint;
 BEGIN
     DELETE FROM millrace_rows r USING (
-        SELECT s.kind, s.owner, s.name FROM millrace_rows s WHERE s.until > 0 AND s.until <= moment
+        SELECT s.kind, s.owner, s.name FROM millrace_rows s WHERE s.until > 0 AND s.until <= instant
         ORDER BY s.until LIMIT most FOR UPDATE SKIP LOCKED
     ) s WHERE r.kind = s.kind AND r.owner = s.owner AND r.name = s.name;
     GET DIAGNOSTICS gone = ROW_COUNT;
     DELETE FROM millrace_commits c WHERE c.mark IN (
         SELECT o.mark FROM millrace_commits o WHERE o.at < millrace_now() - 86400000000 LIMIT most FOR UPDATE SKIP LOCKED
     );
-    IF before <= 0 OR gone >= most THEN
+    rest := most - gone;
+    IF before <= 0 OR rest <= 0 THEN
         RETURN gone;
     END IF;
-    WITH closed AS (
+    FOR found IN
+        SELECT c.ctid AS place, c.keys FROM millrace_closed c WHERE c.at < before
+        ORDER BY c.at LIMIT rest FOR UPDATE SKIP LOCKED
+    LOOP
+        EXIT WHEN rest = 0;
+        n := least(rest, cardinality(found.keys));
+        closed := closed || found.keys[1:n];
+        IF n < cardinality(found.keys) THEN
+            UPDATE millrace_closed c SET keys = found.keys[n + 1:] WHERE c.ctid = found.place;
+        ELSE
+            DELETE FROM millrace_closed c WHERE c.ctid = found.place;
+        END IF;
+        rest := rest - n;
+    END LOOP;
+    WITH last AS (
         DELETE FROM millrace_runs r WHERE r.key IN (
-            SELECT s.key FROM millrace_runs s WHERE s.ended > 0 AND s.ended < before
-            ORDER BY s.ended LIMIT most - gone FOR UPDATE SKIP LOCKED
-        ) RETURNING r.key
+            SELECT s.key FROM millrace_runs s WHERE s.key = ANY (closed) ORDER BY s.key FOR UPDATE
+        ) AND r.ended > 0 AND r.ended < before RETURNING r.key
     )
-    SELECT array_agg(c.key), count(*) INTO keys, ended FROM closed c;
-    IF ended = 0 THEN
-        RETURN gone;
+    SELECT array_agg(l.key) INTO purged FROM last l;
+    IF purged IS NULL THEN
+        RETURN gone + cardinality(closed);
     END IF;
     LOOP
         SELECT min(r.kind) INTO kind0 FROM millrace_rows r WHERE r.kind > kind0;
         EXIT WHEN kind0 IS NULL;
-        FOREACH n IN ARRAY keys LOOP
+        FOREACH n IN ARRAY purged LOOP
             num := '';
             FOR i IN REVERSE 12 .. 0 LOOP
                 num := num || substr('0123456789abcdefghijklmnopqrstuv', ((n >> (5 * i)) & 31)::integer + 1, 1);
@@ -495,6 +516,6 @@ BEGIN
             DELETE FROM millrace_rows r WHERE r.kind = kind0 AND r.owner >= num || '/' AND r.owner < num || '0';
         END LOOP;
     END LOOP;
-    RETURN gone + ended;
+    RETURN gone + cardinality(closed);
 END
 $$;

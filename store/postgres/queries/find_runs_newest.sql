@@ -1,5 +1,5 @@
 -- Lists runs before a key, the newest first, of some states, or of all when
 -- there are none.
 SELECT key, status, ended, id, name, body FROM millrace_runs
-WHERE key < $1 AND (cardinality($2::bigint[]) = 0 OR status = ANY ($2))
+WHERE key < $1 AND ($2::bigint[] IS NULL OR status = ANY ($2))
 ORDER BY key DESC LIMIT $3
