@@ -69,10 +69,15 @@ func redisRate(ctx context.Context, rawURL string, conns int, d time.Duration) (
 }
 
 // redisTransitions makes transitions, 100 to a script, until the time is up.
+// Each row that is written is sent, as with the other stores.
 func redisTransitions(ctx context.Context, c *redis.Client, place string, until time.Time) (done int, err error) {
-	body := strings.Repeat("x", rowSize)
+	args := []any{0, rowsBefore / 2, rowsBefore}
+	for range 2 * transitionsInTx {
+		args = append(args, strings.Repeat("x", rowSize))
+	}
 	for ; time.Now().Before(until); done += transitionsInTx {
-		err := transitionsScript.EvalSha(ctx, c, []string{place}, done, transitionsInTx, rowsBefore/2, rowsBefore, body).Err()
+		args[0] = done
+		err := transitionsScript.EvalSha(ctx, c, []string{place}, args...).Err()
 		if err != nil {
 			return done, err
 		}
