@@ -316,7 +316,23 @@ BEGIN
         RETURN QUERY SELECT 0::smallint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea;
         RETURN;
     END IF;
+    -- A crash of the server may undo this: then the messages are free again, and
+    -- who was given them can't end them.
+    PERFORM set_config('synchronous_commit', 'off', true);
     moment := coalesce(at, millrace_now());
+    IF claims AND wanted >= cardinality(wanted_seqs) AND (bytes <= 0 OR bytes >=
+        (SELECT sum(length(m.body)) FROM millrace_messages m WHERE m.seq = ANY (wanted_seqs)))
+    THEN
+        RETURN QUERY WITH held AS (
+            UPDATE millrace_messages m SET worker = holder
+            WHERE m.seq = ANY (wanted_seqs) AND m.worker = 0 AND (abs(m.due) <= moment OR m.published > 0) RETURNING m.*
+        ) SELECT 1::smallint, h.seq, h.run, h.due, h.priority::bigint, h.worker, h.published::bigint, h.topic, h.name, h.body FROM held h
+        UNION ALL
+        SELECT 2::smallint, r.key, r.status::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea
+            FROM held h JOIN millrace_runs r ON r.key = h.run;
+        RETURN QUERY SELECT 0::smallint, moment, 1::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea;
+        RETURN;
+    END IF;
     SELECT last_value INTO horizon FROM millrace_numbers;
     IF claims THEN
         SELECT coalesce(array_agg(s.seq), '{}'), coalesce(array_agg(s.size), '{}'), coalesce(array_agg(0::bigint), '{}'), coalesce(array_agg(s.priority), '{}')
