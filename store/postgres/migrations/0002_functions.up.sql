@@ -298,7 +298,6 @@ DECLARE
     rest    bigint;
     level   integer;
     floor   bigint;
-    first   bigint;
     begun   timestamptz;
     took    bigint := 0;
     -- candidates
@@ -308,7 +307,6 @@ DECLARE
     ranks   bigint[] := '{}';
     chosen  bigint[] := '{}';
     turned  bigint[] := '{}';
-    runs    bigint[];
     size    bigint := 0;
 BEGIN
     PERFORM FROM millrace_workers w WHERE w.key = holder FOR KEY SHARE;
@@ -329,7 +327,7 @@ BEGIN
         ) SELECT 1::smallint, h.seq, h.run, h.due, h.priority::bigint, h.worker, h.published::bigint, h.topic, h.name, h.body FROM held h
         UNION ALL
         SELECT 2::smallint, r.key, r.status::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea
-            FROM held h JOIN millrace_runs r ON r.key = h.run;
+            FROM held h JOIN millrace_runs r ON r.key = h.run WHERE h.run <> 0;
         RETURN QUERY SELECT 0::smallint, moment, 1::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea;
         RETURN;
     END IF;
@@ -343,12 +341,11 @@ BEGIN
     ELSE
         -- What waited and is due now, from the longest due on.
         FOR q IN SELECT DISTINCT u.topic FROM unnest(wanted_topics) AS u (topic) LOOP
-            FOR c IN SELECT m.seq, length(m.body)::bigint AS size, m.due, m.priority FROM millrace_messages m
-                WHERE m.topic = q.topic AND m.worker = 0 AND m.due > 0 AND m.due <= moment
-                ORDER BY m.topic, m.due LIMIT greatest(wanted, 1000) FOR UPDATE SKIP LOCKED
-            LOOP
-                seqs := seqs || c.seq; sizes := sizes || c.size; dues := dues || c.due; ranks := ranks || c.priority::bigint;
-            END LOOP;
+            SELECT array_agg(s.seq) AS seqs, array_agg(s.size) AS sizes, array_agg(s.due) AS dues, array_agg(s.priority) AS ranks INTO c
+                FROM (SELECT m.seq, length(m.body)::bigint AS size, m.due, m.priority::bigint AS priority FROM millrace_messages m
+                    WHERE m.topic = q.topic AND m.worker = 0 AND m.due > 0 AND m.due <= moment
+                    ORDER BY m.topic, m.due LIMIT greatest(wanted, 1000) FOR UPDATE SKIP LOCKED) s;
+            seqs := seqs || c.seqs; sizes := sizes || c.sizes; dues := dues || c.dues; ranks := ranks || c.ranks;
         END LOOP;
         -- What is ready, priority by priority, until there is enough.
         rest := wanted;
@@ -363,36 +360,37 @@ BEGIN
             END IF;
             SELECT coalesce(max(f.seq), 0) INTO floor FROM unnest(floor_topics, floor_priorities, floor_seqs) AS f (topic, priority, seq)
                 WHERE f.topic = q.topic AND f.priority = q.priority;
-            first := 0;
-            FOR c IN SELECT m.seq, length(m.body)::bigint AS size, m.due FROM millrace_messages m
-                WHERE m.topic = q.topic AND m.priority = q.priority AND m.worker = 0 AND m.due <= 0 AND m.seq >= floor
-                ORDER BY m.topic, m.priority, m.seq LIMIT below FOR UPDATE SKIP LOCKED
-            LOOP
-                IF first = 0 THEN
-                    first := c.seq;
-                END IF;
-                seqs := seqs || c.seq; sizes := sizes || c.size; dues := dues || c.due; ranks := ranks || q.priority::bigint;
-                rest := rest - 1;
-            END LOOP;
-            RETURN QUERY SELECT 3::smallint, first, q.priority::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, q.topic, NULL::text, NULL::bytea;
+            SELECT array_agg(s.seq) AS seqs, array_agg(s.size) AS sizes, array_agg(s.due) AS dues, array_agg(s.priority) AS ranks INTO c
+                FROM (SELECT m.seq, length(m.body)::bigint AS size, m.due, m.priority::bigint AS priority FROM millrace_messages m
+                    WHERE m.topic = q.topic AND m.priority = q.priority AND m.worker = 0 AND m.due <= 0 AND m.seq >= floor
+                    ORDER BY m.topic, m.priority, m.seq LIMIT below FOR UPDATE SKIP LOCKED) s;
+            seqs := seqs || c.seqs; sizes := sizes || c.sizes; dues := dues || c.dues; ranks := ranks || c.ranks;
+            rest := rest - coalesce(cardinality(c.seqs), 0);
+            RETURN QUERY SELECT 3::smallint, coalesce(c.seqs[1], 0), q.priority::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, q.topic, NULL::text, NULL::bytea;
         END LOOP;
         took := (extract(epoch FROM clock_timestamp() - begun) * 1000000)::bigint;
     END IF;
-    -- The most urgent within the limits. What was ready and is not due any
-    -- more, since the clock was set back, waits again.
-    FOR c IN SELECT * FROM unnest(seqs, sizes, dues, ranks) AS u (seq, size, due, priority) ORDER BY u.priority DESC, u.seq LOOP
-        IF -c.due > moment THEN
-            turned := turned || c.seq;
-        ELSIF cardinality(chosen) >= wanted OR (bytes > 0 AND size >= bytes AND cardinality(chosen) > 0) THEN
-            more := 1;
-            IF c.due > 0 THEN
+    -- The most urgent within the limits, mostly all. What was ready and is not
+    -- due any more, since the clock was set back, waits again.
+    IF cardinality(seqs) <= wanted AND (bytes <= 0 OR bytes >= (SELECT sum(u) FROM unnest(sizes) AS u))
+        AND moment >= (SELECT -min(u) FROM unnest(dues) AS u)
+    THEN
+        chosen := seqs;
+    ELSE
+        FOR c IN SELECT * FROM unnest(seqs, sizes, dues, ranks) AS u (seq, size, due, priority) ORDER BY u.priority DESC, u.seq LOOP
+            IF -c.due > moment THEN
                 turned := turned || c.seq;
+            ELSIF cardinality(chosen) >= wanted OR (bytes > 0 AND size >= bytes AND cardinality(chosen) > 0) THEN
+                more := 1;
+                IF c.due > 0 THEN
+                    turned := turned || c.seq;
+                END IF;
+            ELSE
+                chosen := chosen || c.seq;
+                size := size + c.size;
             END IF;
-        ELSE
-            chosen := chosen || c.seq;
-            size := size + c.size;
-        END IF;
-    END LOOP;
+        END LOOP;
+    END IF;
     IF cardinality(chosen) >= wanted AND NOT claims THEN
         more := more | 1;
     END IF;
@@ -403,12 +401,10 @@ BEGIN
     IF cardinality(chosen) > 0 THEN
         RETURN QUERY WITH held AS (
             UPDATE millrace_messages m SET worker = holder WHERE m.seq = ANY (chosen) RETURNING m.*
-        ) SELECT 1::smallint, h.seq, h.run, h.due, h.priority::bigint, h.worker, h.published::bigint, h.topic, h.name, h.body FROM held h;
-        SELECT array_agg(m.run) INTO runs FROM millrace_messages m WHERE m.seq = ANY (chosen) AND m.run <> 0;
-        IF cardinality(runs) > 0 THEN
-            RETURN QUERY SELECT 2::smallint, r.key, r.status::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea
-                FROM millrace_runs r WHERE r.key = ANY (runs);
-        END IF;
+        ) SELECT 1::smallint, h.seq, h.run, h.due, h.priority::bigint, h.worker, h.published::bigint, h.topic, h.name, h.body FROM held h
+        UNION ALL
+        SELECT 2::smallint, r.key, r.status::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea
+            FROM held h JOIN millrace_runs r ON r.key = h.run WHERE h.run <> 0;
     END IF;
     IF NOT claims THEN
         SELECT coalesce(min(s.due), 0) INTO next FROM (SELECT DISTINCT u.topic FROM unnest(wanted_topics) AS u (topic)) t
