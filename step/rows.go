@@ -124,9 +124,16 @@ func Owner(run int64, scope string) string {
 // ResultOwner returns the owner of the results of a fork.
 func ResultOwner(run int64, join string) string { return store.Num(run) + "/" + join }
 
-// CounterShards is the number of counter rows that commits share.
-const CounterShards = 64
+// Counters are spread over rows, so that no commit waits for another's, and
+// what a process knows of its own rows stays true. A worker has some of them to
+// itself, one for each of the commits that it has on their way, unless there
+// are very many workers.
+const (
+	counterShards    = 1024
+	countersOfWorker = 4
+)
 
 func counterKey(worker, lane int64) store.RowKey {
-	return store.RowKey{Kind: store.Counter, Name: store.Num((worker + lane) % CounterShards)}
+	shard := (worker*countersOfWorker + lane%countersOfWorker) % counterShards
+	return store.RowKey{Kind: store.Counter, Name: store.Num(shard)}
 }
