@@ -136,7 +136,7 @@ func (e *Engine) stageTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (st
 	if err := e.cfg.Limits.Check(out); err != nil {
 		return step.Verdict{}, err
 	}
-	f := e.fold([]*step.Outcome{out}, e.env())
+	f := e.fold([]*step.Outcome{out}, e.envTx(tx))
 	if err := e.store.(store.SQL).CommitTx(ctx, tx, f.keys, f.decide); err != nil {
 		return step.Verdict{}, err
 	}
@@ -262,7 +262,7 @@ func txFailure(u *step.Unit, err error) error {
 // applyTx commits tx with an outcome in it, or rolls it back.
 func (e *Engine) applyTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (step.Verdict, error) {
 	defer e.flights.begin()()
-	f := e.fold([]*step.Outcome{out}, e.env())
+	f := e.fold([]*step.Outcome{out}, e.envTx(tx))
 	err := e.store.(store.SQL).CommitTx(ctx, tx, f.keys, f.decide)
 	if err != nil || f.res.Verdicts[0].Code != step.Applied {
 		_ = tx.Rollback() // its end is err, or the verdict
@@ -325,7 +325,7 @@ func (e *Engine) CommitTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (s
 	if out.Source != nil && out.Source.Retention == 0 {
 		out.Source.Retention = e.cfg.InboxRetention
 	}
-	env := e.env()
+	env := e.envTx(tx)
 	env.Worker, env.Room = 0, nil // whether tx commits is not known here: nothing is born held,
 	if env.Broker != nil {
 		env.Broker.Room, env.Broker.Others = nil, 0 // or published

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -357,12 +359,25 @@ func (e *Engine) commitAhead(ctx context.Context, keys store.Keys, decide store.
 
 func (e *Engine) env() step.Env {
 	return step.Env{
-		Worker: e.worker.Load(), Lane: e.lane.Add(1), Host: e.me.Host, PID: e.me.PID, Room: e.queues.room(true), Keep: e.cfg.Hold / 2, Limits: e.cfg.Limits,
+		Worker: e.worker.Load(), Lane: e.lane.Add(1) % step.OwnLanes, Host: e.me.Host, PID: e.me.PID, Room: e.queues.room(true), Keep: e.cfg.Hold / 2, Limits: e.cfg.Limits,
 		ScopeRetention: store.Instant(e.cfg.ScopeRetention.Microseconds()),
 		Retention:      store.Instant(e.cfg.InboxRetention.Microseconds()),
 		Broker:         e.broker(),
 	}
 }
+
+// envTx is env for a commit inside a transaction that may last: it counts where
+// no group commit does, and always in the same place.
+func (e *Engine) envTx(tx *sql.Tx) step.Env {
+	env := e.env()
+	env.Lane = step.OwnLanes + int64(maphash.Comparable(txSeed, tx)>>1)%txLanes
+	return env
+}
+
+// txLanes is how many places there are for transactions to count in.
+const txLanes = 1000
+
+var txSeed = maphash.MakeSeed()
 
 // deliver tells this process what a commit brought forth.
 func (e *Engine) deliver(res *step.Result) {

@@ -10,7 +10,7 @@ import (
 // Env is what a fold knows besides the snapshot.
 type Env struct {
 	Worker int64          // who commits
-	Lane   int64          // grows from commit to commit, so that those under way at once count in different rows
+	Lane   int64          // below [OwnLanes], others for those under way at once; or one for each transaction of a caller's
 	Host   string         // its host, for the attempts
 	PID    int            // its process id
 	Room   map[string]int // by topic: how many messages may be born held

@@ -125,15 +125,19 @@ func Owner(run int64, scope string) string {
 func ResultOwner(run int64, join string) string { return store.Num(run) + "/" + join }
 
 // Counters are spread over rows, so that no commit waits for another's, and
-// what a process knows of its own rows stays true. A worker has some of them to
-// itself, one for each of the commits that it has on their way, unless there
-// are very many workers.
-const (
-	counterShards    = 1024
-	countersOfWorker = 4
-)
+// what a process knows of its own rows stays true. A worker has those of
+// [OwnLanes] to itself, unless there are very many workers. Transactions of
+// callers, which may last, share as many others.
+const counterShards = 1024
+
+// OwnLanes is how many lanes a worker has for its own commits. Any other lane is
+// for a transaction of a caller's.
+const OwnLanes = 4
 
 func counterKey(worker, lane int64) store.RowKey {
-	shard := (worker*countersOfWorker + lane%countersOfWorker) % counterShards
+	shard := (worker*OwnLanes + lane) % counterShards
+	if lane >= OwnLanes {
+		shard = counterShards + lane%counterShards
+	}
 	return store.RowKey{Kind: store.Counter, Name: store.Num(shard)}
 }

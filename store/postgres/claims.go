@@ -4,13 +4,15 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/millrace-go/millrace/store"
 )
 
 // claims are the runs and rows that commits of this process are about. A commit
-// waits for those before it that are about the same: what it would be decided
-// on is about to change. The database sees to it too; here it costs nothing.
+// waits a while for those before it that are about the same: what it would be
+// decided on is about to change. The database sees to it too; here it costs
+// nothing.
 type claims struct {
 	mu   sync.Mutex
 	runs map[int64]*claim
@@ -27,7 +29,12 @@ func newClaims() claims {
 	return claims{runs: map[int64]*claim{}, ids: map[string]*claim{}, rows: map[store.RowKey]*claim{}}
 }
 
-// take blocks until nobody else is at what keys name, or ctx ends.
+// claimPatience is how long a commit waits for others. One that takes longer is
+// likely to wait for a lock itself.
+const claimPatience = 500 * time.Millisecond
+
+// take blocks until nobody else is at what keys name, or ctx ends. After a while
+// it goes on without a claim.
 func (c *claims) take(ctx context.Context, keys *store.Keys) (*claim, error) {
 	mine := &claim{keys: *keys, landed: make(chan struct{})}
 	mine.keys.Runs = slices.Clone(keys.Runs)
@@ -37,17 +44,22 @@ func (c *claims) take(ctx context.Context, keys *store.Keys) (*claim, error) {
 	for _, n := range keys.Named {
 		mine.keys.Runs = append(mine.keys.Runs, n.Run)
 	}
-	for {
-		other := c.enter(mine)
-		if other == nil {
-			return mine, nil
-		}
+	other := c.enter(mine)
+	if other == nil {
+		return mine, nil
+	}
+	patience := time.NewTimer(claimPatience)
+	defer patience.Stop()
+	for ; other != nil; other = c.enter(mine) {
 		select {
 		case <-other.landed:
+		case <-patience.C:
+			return nil, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
+	return mine, nil
 }
 
 // enter returns whom mine has to wait for.

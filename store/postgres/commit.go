@@ -51,6 +51,7 @@ type commit struct {
 	x      *session
 	keys   store.Keys
 	decide store.Decide
+	ctx    context.Context // as long as it lasts a connection is waited for
 	leave  func()
 	claim  *claim
 
@@ -68,21 +69,33 @@ func (s *Store) begin(ctx context.Context, keys store.Keys, decide store.Decide)
 	if err != nil {
 		return nil, err
 	}
-	c := &commit{s: s, keys: keys, decide: decide, leave: leave}
+	c := &commit{s: s, keys: keys, decide: decide, ctx: ctx, leave: leave}
+	decided := false
+	defer func() {
+		if !decided { // or decide has panicked
+			c.end()
+		}
+	}()
 	if c.claim, err = s.claims.take(ctx, &keys); err == nil && !c.foresee() {
 		err = c.start(ctx)
 	}
-	if err != nil {
-		c.end()
-		return nil, explain("commit", err)
-	}
-	return c, nil
+	decided = err == nil
+	return c, explain("commit", err)
 }
 
 // end lets others at what the commit was about.
 func (c *commit) end() {
+	if c.x != nil {
+		c.undo()
+	}
 	c.s.claims.release(c.claim)
 	c.leave()
+}
+
+// give gives the connection back.
+func (c *commit) give() {
+	c.s.pool.give(c.x)
+	c.x = nil
 }
 
 // How often a commit is decided anew. What collides again although it was read
@@ -126,6 +139,7 @@ func (c *commit) prepare() error {
 	if err := c.x.exec(sqlBegin); err != nil {
 		return err
 	}
+	asked := time.Now()
 	snap, changes, err := c.s.resolve(c.x, &c.keys, c.decide)
 	c.guess, c.snap, c.changes = nil, snap, changes
 	if err == nil {
@@ -133,7 +147,7 @@ func (c *commit) prepare() error {
 		if changes != nil {
 			used = changes.Seqs
 		}
-		c.s.numbers.offer(snap.NextSeq+used, snap.NextSeq+blockSize)
+		c.s.numbers.offer(c.x.age, asked, snap.NextSeq+used, snap.NextSeq+blockSize)
 	}
 	return err
 }
@@ -253,17 +267,16 @@ func (c *commit) commit(w *changer) error {
 	}
 	c.landed(w)
 	c.s.tellOthers(c.x)
-	c.s.pool.give(c.x)
+	c.give()
 	return nil
 }
 
 // settle finds out what became of a commit on a connection that broke.
 func (c *commit) settle(w *changer, lost error) error {
 	old := c.x.backend
-	c.s.pool.give(c.x)
+	c.give()
 	err := c.s.settle(old, w.mark, w.number, lost)
 	if err == nil {
-		w.xid = 0 // its answer may be lost
 		c.landed(w)
 	}
 	return err
@@ -273,7 +286,11 @@ func (c *commit) settle(w *changer, lost error) error {
 // database knows, and free messages.
 func (c *commit) landed(w *changer) {
 	s := c.s
-	s.cache.wrote(c.x.age, w.xid, c.snap, c.changes)
+	age, xid := int64(0), int64(0) // of a lost connection, its answer may be lost too
+	if c.x != nil {
+		age, xid = c.x.age, w.xid
+	}
+	s.cache.wrote(age, xid, c.snap, c.changes)
 	s.queues.learn(w.news)
 	if free := s.queues.lower(c.changes.PutMessages); len(free) > 0 {
 		s.waking.freed(free)
@@ -287,7 +304,7 @@ func (c *commit) undo() {
 			c.x.broken = true // closing it undoes the transaction
 		}
 	}
-	c.s.pool.give(c.x)
+	c.give()
 }
 
 // publishIn carries out what a broker in the same database makes of messages.

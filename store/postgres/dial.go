@@ -51,6 +51,16 @@ type patient struct {
 	in       *bufio.Reader
 	patience time.Duration
 	limited  bool // lib/pq has set a deadline, for connecting
+	failed   bool
+}
+
+// Close implements net.Conn. What a connection that failed has not sent yet it
+// never sends: it may be repeated elsewhere.
+func (c *patient) Close() error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok && c.failed {
+		_ = tcp.SetLinger(0) // it may be closed
+	}
+	return c.Conn.Close()
 }
 
 // SetDeadline implements net.Conn.
@@ -65,7 +75,9 @@ func (c *patient) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.in.Read(b)
+	n, err := c.in.Read(b)
+	c.failed = c.failed || err != nil
+	return n, err
 }
 
 func (c *patient) Write(b []byte) (int, error) {
@@ -74,5 +86,7 @@ func (c *patient) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.Conn.Write(b)
+	n, err := c.Conn.Write(b)
+	c.failed = c.failed || err != nil
+	return n, err
 }

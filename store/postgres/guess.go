@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"database/sql/driver"
+	"errors"
 	"sync"
 	"time"
 
@@ -49,7 +51,7 @@ func (c *commit) foresee() bool {
 	age := s.pool.now()
 	s.numbers.mu.Lock()
 	defer s.numbers.mu.Unlock()
-	if !s.numbers.fresh(spare) {
+	if !s.numbers.fresh(age, spare) {
 		return false
 	}
 	for {
@@ -72,7 +74,7 @@ func (c *commit) foresee() bool {
 		if !g.covers(c.keys.Holds, marks, changes) {
 			return false
 		}
-		s.numbers.next += changes.Seqs
+		s.numbers.next += max(changes.Seqs, int64(len(c.keys.RunIDs))) // absent ids have some, negated
 		c.guess, c.snap, c.changes = g, snap, changes
 		return true
 	}
@@ -165,13 +167,13 @@ func (g *guess) coversRows(marks []known.Standing[store.RowKey, xmin], c *store.
 // on what the database has.
 func (c *commit) send() (sure bool, err error) {
 	s := c.s
-	x, err := s.pool.take(always)
+	x, err := s.pool.take(c.ctx)
 	if err != nil {
 		return true, err
 	}
 	c.x = x
 	if x.age != c.guess.age { // it may be another server, which counts transactions anew
-		s.pool.give(x)
+		c.give()
 		return false, nil
 	}
 	w := c.changer()
@@ -182,19 +184,24 @@ func (c *commit) send() (sure bool, err error) {
 	case err == nil:
 		s.heard(asked, w.now)
 		if w.fresh {
-			s.numbers.offer(w.numbers, w.numbers+blockSize)
+			s.numbers.offer(x.age, asked, w.numbers, w.numbers+blockSize)
 		}
 		s.trust.Right()
 		c.landed(w)
 		s.tellOthers(x)
-		s.pool.give(x)
+		c.give()
 		return true, nil
 	case x.broken:
+		idle := errors.Is(err, driver.ErrBadConn) && c.lost == 0 // and the server was restarted, perhaps
 		err = c.settle(w, err)
 		s.cache.doubt(&c.keys, c.changes)
+		if idle && errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
+			c.lost++
+			return false, nil
+		}
 		return true, err
 	}
-	s.pool.give(x)
+	c.give()
 	s.cache.doubt(&c.keys, c.changes)
 	if !c.again(err) {
 		return true, err
@@ -269,8 +276,9 @@ func (c *cache) doubt(keys *store.Keys, changes *store.Changes) {
 // numbers are for messages and runs of commits that draw none by themselves.
 type numbers struct {
 	mu        sync.Mutex
+	age       int64 // of the sessions that drew them
 	next, end int64
-	got       time.Time
+	drawn     time.Time
 }
 
 // numbersAge is how long numbers are good for. Older messages go first, and
@@ -279,25 +287,26 @@ type numbers struct {
 // floorLag.
 const numbersAge = 100 * time.Millisecond
 
-// fresh reports whether n numbers are there that are not too old. n.mu must be
-// held.
-func (n *numbers) fresh(count int64) bool {
-	return n.end-n.next >= count && time.Since(n.got) < numbersAge
+// fresh reports whether so many numbers are there that are not too old, drawn
+// from the server that sessions of an age lead to. n.mu must be held.
+func (n *numbers) fresh(age, count int64) bool {
+	return n.age == age && n.end-n.next >= count && time.Since(n.drawn) < numbersAge
 }
 
 // low reports whether new numbers are wanted soon.
 func (n *numbers) low() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.end-n.next < 2*spare || time.Since(n.got) > numbersAge/2
+	return n.end-n.next < 2*spare || time.Since(n.drawn) > numbersAge/2
 }
 
-// offer takes up numbers from next to before end, if they are newer.
-func (n *numbers) offer(next, end int64) {
+// offer takes up numbers from next to before end that a session of an age asked
+// for at a time, if they are newer.
+func (n *numbers) offer(age int64, asked time.Time, next, end int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if next > n.next && end > next {
-		n.next, n.end, n.got = next, end, time.Now()
+	if age > n.age || age == n.age && next > n.next {
+		n.age, n.next, n.end, n.drawn = age, next, end, asked
 	}
 }
 

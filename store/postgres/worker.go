@@ -79,9 +79,7 @@ func (s *Store) Reap(ctx context.Context, r store.Reap) (store.Reaped, error) {
 }
 
 // Purge implements [store.Store]. A run counts as one, whatever belongs to it.
-// Rows that a commit has locked are left for the next call; of runs, the end of
-// the commit is waited for. Errors:
-// store.ErrUnavailable, store.ErrSchema, store.ErrClosed and the context's.
+// What a commit has locked is left for the next call. Errors: store.ErrUnavailable, store.ErrSchema, store.ErrClosed and the context's.
 func (s *Store) Purge(ctx context.Context, p store.Purge) (int, error) {
 	deleted := 0
 	err := s.call(ctx, "purge", func(x *session) error {

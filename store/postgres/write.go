@@ -294,7 +294,8 @@ func (w *changer) putMessages(a *writeArgs, c *store.Changes) error {
 // ones that stay absent are kept so, unless a run's lock does that.
 func (w *changer) putRows(a *writeArgs, c *store.Changes) {
 	written := 0
-	for _, r := range c.PutRows {
+	byKey := func(a, b *store.Row) int { return compareKeys(a.RowKey, b.RowKey) }
+	for _, r := range slices.SortedFunc(slices.Values(c.PutRows), byKey) {
 		old, read := w.snap.Rows[r.RowKey]
 		mark := w.guess.row(r.RowKey)
 		switch {
@@ -308,7 +309,7 @@ func (w *changer) putRows(a *writeArgs, c *store.Changes) {
 			a.put.add(r)
 		}
 	}
-	for _, k := range c.DeleteRows {
+	for _, k := range slices.SortedFunc(slices.Values(c.DeleteRows), compareKeys) {
 		a.cut.add(k)
 		a.cutMarks.integer(int64(w.guess.row(k)))
 	}
@@ -330,6 +331,10 @@ func (w *changer) putRows(a *writeArgs, c *store.Changes) {
 			a.absent.add(k)
 		}
 	}
+}
+
+func compareKeys(a, b store.RowKey) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Name, b.Name))
 }
 
 func (w *changer) keepAbsentIDs(a *writeArgs, inserted map[string]bool) {

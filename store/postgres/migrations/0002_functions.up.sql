@@ -125,7 +125,8 @@ $$;
 -- (xmin; 0 is not verified). A row, run id or queue that was absent and is
 -- there now violates a unique index. Absent rows and ids that were read and are
 -- not made are made and removed, which keeps others from making them until the
--- commit ends. Locks are taken in the order in which millrace_load takes them.
+-- commit ends. Locks are taken in the order in which millrace_load takes them, but
+-- for rows, which are in the order of their keys within each statement only.
 CREATE FUNCTION millrace_write(
     mark bigint, number bigint, home text, fence bigint, at bigint, fresh boolean, rare boolean,
     drop_seqs bigint[], drop_workers bigint[], blind_seqs bigint[],
@@ -314,16 +315,16 @@ BEGIN
         RETURN QUERY SELECT 0::smallint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea;
         RETURN;
     END IF;
-    -- A crash of the server may undo this: then the messages are free again, and
-    -- who was given them can't end them.
-    PERFORM set_config('synchronous_commit', 'off', true);
     moment := coalesce(at, millrace_now());
     IF claims AND wanted >= cardinality(wanted_seqs) AND (bytes <= 0 OR bytes >=
         (SELECT sum(length(m.body)) FROM millrace_messages m WHERE m.seq = ANY (wanted_seqs)))
     THEN
         RETURN QUERY WITH held AS (
-            UPDATE millrace_messages m SET worker = holder
-            WHERE m.seq = ANY (wanted_seqs) AND m.worker = 0 AND (abs(m.due) <= moment OR m.published > 0) RETURNING m.*
+            UPDATE millrace_messages m SET worker = holder WHERE m.seq IN (
+                SELECT s.seq FROM millrace_messages s
+                WHERE s.seq = ANY (wanted_seqs) AND s.worker = 0 AND (abs(s.due) <= moment OR s.published > 0)
+                ORDER BY s.seq FOR UPDATE SKIP LOCKED
+            ) RETURNING m.*
         ) SELECT 1::smallint, h.seq, h.run, h.due, h.priority::bigint, h.worker, h.published::bigint, h.topic, h.name, h.body FROM held h
         UNION ALL
         SELECT 2::smallint, r.key, r.status::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea
@@ -477,6 +478,7 @@ DECLARE
     found   record;
     closed  bigint[] := '{}';
     purged  bigint[];
+    locked  bigint[];
     kind0   smallint := 0;
     num     text;
     n       bigint;
@@ -507,14 +509,17 @@ BEGIN
         END IF;
         rest := rest - n;
     END LOOP;
-    WITH last AS (
-        DELETE FROM millrace_runs r WHERE r.key IN (
-            SELECT s.key FROM millrace_runs s WHERE s.key = ANY (closed) ORDER BY s.key FOR UPDATE
-        ) AND r.ended > 0 AND r.ended < before RETURNING r.key
-    )
-    SELECT array_agg(l.key) INTO purged FROM last l;
-    IF purged IS NULL THEN
-        RETURN gone + cardinality(closed);
+    purged := ARRAY(SELECT s.key FROM millrace_runs s WHERE s.key = ANY (closed) AND s.ended > 0 AND s.ended < before
+        ORDER BY s.key FOR UPDATE SKIP LOCKED);
+    DELETE FROM millrace_runs r WHERE r.key = ANY (purged);
+    -- Those that somebody has locked are left for the next call.
+    locked := ARRAY(SELECT s.key FROM millrace_runs s WHERE s.key = ANY (closed) AND s.ended > 0 AND s.ended < before);
+    IF cardinality(locked) > 0 THEN
+        INSERT INTO millrace_closed (at, keys) VALUES (before - 1, locked);
+    END IF;
+    gone := gone + cardinality(closed) - cardinality(locked);
+    IF cardinality(purged) = 0 THEN
+        RETURN gone;
     END IF;
     LOOP
         SELECT min(r.kind) INTO kind0 FROM millrace_rows r WHERE r.kind > kind0;
@@ -528,6 +533,6 @@ BEGIN
             DELETE FROM millrace_rows r WHERE r.kind = kind0 AND r.owner >= num || '/' AND r.owner < num || '0';
         END LOOP;
     END LOOP;
-    RETURN gone + cardinality(closed);
+    RETURN gone;
 END
 $$;
