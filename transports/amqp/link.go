@@ -136,6 +136,19 @@ func (l *link) disconnect() {
 	_ = l.wire.Close()
 }
 
+// up returns an error while there is no connection.
+func (l *link) up() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return ErrClosed
+	case l.conn == nil || l.conn.IsClosed():
+		return disconnected(l.err)
+	}
+	return nil
+}
+
 // connection waits for the connection, as long as ctx and patience allow.
 func (l *link) connection(ctx context.Context) (*amqp091.Connection, error) {
 	var timeout <-chan time.Time

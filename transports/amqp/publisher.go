@@ -61,9 +61,13 @@ func (p *publisher) Publish(topic string, msgs ...*message.Message) error {
 
 // PublishBatch implements [transports.BatchPublisher]. Up to [Config.Window]
 // messages are without their confirm at a time. A queue that can't be declared
-// does not keep the messages for others. When ctx ends early, payloads may
-// still be read for a while.
+// does not keep the messages for others. While there is no connection it fails
+// at once: the relay has another way for its messages. When ctx ends early,
+// payloads may still be read for a while.
 func (p *publisher) PublishBatch(ctx context.Context, messages []store.Publication) error {
+	if err := p.link.up(); err != nil {
+		return fmt.Errorf("publish %d messages: %w", len(messages), err)
+	}
 	out := make([]outgoing, len(messages))
 	for i, m := range messages {
 		out[i] = outgoing{p.name.queue(m.Topic), marshal(m.UUID, m.Metadata, m.Payload)}
