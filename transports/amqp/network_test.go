@@ -2,6 +2,7 @@ package amqp_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/millrace-go/millrace/internal/servers"
+	"github.com/millrace-go/millrace/transports"
 	"github.com/millrace-go/millrace/transports/amqp"
 )
 
@@ -170,4 +172,25 @@ func TestServerTakesNoMessages(t *testing.T) {
 	go func() { waiting <- pub.Publish("full", message.NewMessage("id", nil)) }()
 	require.NoError(t, tr.Close())
 	require.Error(t, <-waiting)
+}
+
+// While there is no connection a batch fails at once, since the relay has
+// another way for its messages; a plain publisher waits.
+func TestBatchWithoutConnection(t *testing.T) {
+	n := newNetwork(t, servers.AMQP(t))
+	tr := open(t, amqp.Config{URL: n.url})
+	pub := batchPublisher(t, tr)
+	topic := "away-" + watermill.NewShortUUID()
+	require.NoError(t, pub.PublishBatch(t.Context(), publications(topic, 1)))
+	n.proxy.Stop()
+	require.Eventually(t, func() bool {
+		begun := time.Now()
+		err := pub.PublishBatch(t.Context(), publications(topic, 1))
+		return errors.Is(err, transports.ErrUnavailable) && time.Since(begun) < time.Second
+	}, patience, time.Millisecond)
+	require.NoError(t, n.proxy.Start())
+	plain, err := tr.Publisher()
+	require.NoError(t, err)
+	require.NoError(t, plain.Publish(topic, message.NewMessage(watermill.NewUUID(), nil)))
+	require.NoError(t, pub.PublishBatch(t.Context(), publications(topic, 1)))
 }
