@@ -104,7 +104,8 @@ func TestCommitsWaitForALockTogether(t *testing.T) {
 // A commit waits for a connection as long as its context lasts, also one that
 // was decided already.
 func TestCommitHeedsItsContext(t *testing.T) {
-	s := open(t, with(t, newSchema(t), "pool", "2"), store.Options{})
+	s := open(t, with(t, newSchema(t), "pool", "2"), store.Options{Now: time.Now})
+	keepNumbers(s)
 	k := key("n")
 	require.NoError(t, count(t, s, k))
 	for _, decided := range []bool{true, false} {

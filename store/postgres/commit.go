@@ -125,8 +125,8 @@ func (c *commit) start(ctx context.Context) error {
 			return nil
 		}
 		c.undo()
-		if errors.Is(err, driver.ErrBadConn) && c.lost == 0 {
-			c.lost++ // it had been idle, and the server was restarted meanwhile
+		if ended(err) && c.lost == 0 {
+			c.lost++ // nothing was written
 			continue
 		}
 		if !c.again(err) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"github.com/lib/pq"
 
@@ -64,6 +65,10 @@ func cut(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.As(err, &n) && !errors.Is(err, context.DeadlineExceeded)
 }
+
+// ended reports whether err says that the connection is broken, as one is that
+// had been idle while the server was restarted.
+func ended(err error) bool { return cut(err) && !errors.Is(err, os.ErrDeadlineExceeded) }
 
 // codeChanged is raised by millrace_write.
 const codeChanged = "MR001"

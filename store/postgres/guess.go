@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"database/sql/driver"
 	"errors"
 	"sync"
 	"time"
@@ -192,7 +191,7 @@ func (c *commit) send() (sure bool, err error) {
 		c.give()
 		return true, nil
 	case x.broken:
-		idle := errors.Is(err, driver.ErrBadConn) && c.lost == 0 // and the server was restarted, perhaps
+		idle := ended(err) && c.lost == 0
 		err = c.settle(w, err)
 		s.cache.doubt(&c.keys, c.changes)
 		if idle && errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
@@ -279,6 +278,7 @@ type numbers struct {
 	age       int64 // of the sessions that drew them
 	next, end int64
 	drawn     time.Time
+	goodFor   time.Duration // numbersAge, but in tests
 }
 
 // numbersAge is how long numbers are good for. Older messages go first, and
@@ -290,14 +290,14 @@ const numbersAge = 100 * time.Millisecond
 // fresh reports whether so many numbers are there that are not too old, drawn
 // from the server that sessions of an age lead to. n.mu must be held.
 func (n *numbers) fresh(age, count int64) bool {
-	return n.age == age && n.end-n.next >= count && time.Since(n.drawn) < numbersAge
+	return n.age == age && n.end-n.next >= count && time.Since(n.drawn) < n.goodFor
 }
 
 // low reports whether new numbers are wanted soon.
 func (n *numbers) low() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.end-n.next < 2*spare || time.Since(n.drawn) > numbersAge/2
+	return n.end-n.next < 2*spare || time.Since(n.drawn) > n.goodFor/2
 }
 
 // offer takes up numbers from next to before end that a session of an age asked

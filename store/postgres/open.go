@@ -71,7 +71,8 @@ func Open(ctx context.Context, dsn string, c Config) (*Store, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	own.ConnectTimeout = c.ConnectTimeout
-	s := &Store{place: place(own), dsn: dsn, config: c, queues: newQueues(), waking: newWaking(), claims: newClaims()}
+	s := &Store{place: place(own), dsn: dsn, config: c, queues: newQueues(), waking: newWaking(),
+		claims: newClaims(), numbers: numbers{goodFor: numbersAge}}
 	s.name.Store(new(string))
 	if err := s.connect(ctx, own); err != nil {
 		return nil, errors.Join(fmt.Errorf("postgres: %s: %w", s.place, oneLine(err)), s.disconnect())

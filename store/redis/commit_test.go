@@ -50,7 +50,7 @@ func set(n int) store.Decide {
 // their order, in whatever order they are settled.
 func TestCommitAhead(t *testing.T) {
 	p := newPlace(t, shared(t))
-	s := p.open(t, store.Options{})
+	s := p.open(t, store.Options{Now: time.Now}) // which it knows, however slow the server
 	defer s.Close()
 	require.NoError(t, increment(t.Context(), s))
 	keys := store.Keys{Rows: []store.RowKey{counter}}
@@ -79,7 +79,7 @@ func TestCommitAhead(t *testing.T) {
 // When another process was quicker, all that was decided ahead is decided anew.
 func TestCommitAheadOfAnother(t *testing.T) {
 	p := newPlace(t, shared(t))
-	s, other := p.open(t, store.Options{}), p.open(t, store.Options{})
+	s, other := p.open(t, store.Options{Now: time.Now}), p.open(t, store.Options{})
 	defer s.Close()
 	defer other.Close()
 	require.NoError(t, increment(t.Context(), s))
