@@ -3,8 +3,8 @@ package step
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 
+	"github.com/millrace-go/millrace/internal/body"
 	"github.com/millrace-go/millrace/store"
 )
 
@@ -61,6 +61,56 @@ type Note struct {
 	Data []byte `cbor:"2,keyasint,omitempty" json:"data,omitempty"`
 }
 
+// appendTo encodes e behind b, see package body.
+func (e *Entry) appendTo(b []byte) []byte {
+	w := body.Begin(b)
+	w.AlwaysText(1, e.Kind)
+	w.Always(2, int64(e.At))
+	w.Text(3, e.Message)
+	w.Text(4, e.Task)
+	w.Int(5, int64(e.Attempt))
+	w.Int(6, e.Worker)
+	w.Text(7, e.Error)
+	if len(e.Sent) > 0 {
+		w.List(8, len(e.Sent))
+		for i := range e.Sent {
+			item := w.Item()
+			item.AlwaysText(1, e.Sent[i].ID)
+			item.Text(2, e.Sent[i].Task)
+			item.Int(3, int64(e.Sent[i].Due))
+			w.Put(&item)
+		}
+	}
+	w.Int(9, int64(e.More))
+	w.Texts(10, e.Emits)
+	w.Texts(11, e.Opened)
+	w.Texts(12, e.Fired)
+	w.Texts(13, e.Dropped)
+	w.Texts(14, e.Cancelled)
+	w.Texts(15, e.Moved)
+	w.Texts(16, e.Missed)
+	if len(e.Records) > 0 {
+		w.List(17, len(e.Records))
+		for i := range e.Records {
+			item := w.Item()
+			item.AlwaysText(1, e.Records[i].Kind)
+			item.Bytes(2, e.Records[i].Data)
+			w.Put(&item)
+		}
+	}
+	w.Bytes(18, e.Input)
+	w.Bytes(19, e.State)
+	w.Int(20, int64(e.Revision))
+	w.Bytes(21, e.Result)
+	w.Text(22, e.Reason)
+	w.Text(23, e.Status)
+	w.Int(24, int64(e.Open))
+	w.Int(25, int64(e.Waiting))
+	w.Int(26, int64(e.Dead))
+	w.Int(27, int64(e.Undos))
+	return w.End()
+}
+
 func (e *Entry) sent(m *store.Message) {
 	if len(e.Sent) >= maxNames {
 		e.More++
@@ -105,14 +155,13 @@ func (e *Entry) names(list []string) []string {
 }
 
 func (v *view) append(r *runView, e *Entry) {
-	body, err := store.Marshal(e)
-	if err != nil {
-		panic(errInvalid{fmt.Errorf("history of run %s: %w", r.ID, err)})
-	}
-	r.Head = chain(r.Head, body)
-	r.Tail = binary.AppendUvarint(r.Tail, uint64(len(body)))
-	r.Tail = append(r.Tail, body...)
-	r.Tail = append(r.Tail, r.Head[:]...)
+	v.entry = e.appendTo(v.entry[:0])
+	r.Head = chain(r.Head, v.entry)
+	tail := make([]byte, 0, len(r.Tail)+binary.MaxVarintLen32+len(v.entry)+len(r.Head)) // others have the old one
+	tail = append(tail, r.Tail...)
+	tail = binary.AppendUvarint(tail, uint64(len(v.entry)))
+	tail = append(tail, v.entry...)
+	r.Tail = append(tail, r.Head[:]...)
 	r.Entries++
 	if len(r.Tail) > pageSize {
 		v.put(store.Page, Owner(r.Key, ""), store.Num(int64(r.Pages)), &PageRow{Entries: r.Tail})

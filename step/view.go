@@ -28,6 +28,7 @@ type view struct {
 	rows     map[store.RowKey]*rowView
 	rowOrder []store.RowKey
 	counts   CounterRow // what this fold adds
+	entry    []byte     // the last history entry, encoded
 }
 
 type runView struct {
@@ -221,7 +222,6 @@ func (v *view) adopt(r *store.Run) *runView {
 		return nil
 	}
 	rv := &runView{Run: *r, was: ledgerOf(r)}
-	rv.Tail = slices.Clip(rv.Tail) // appending copies
 	v.runs[r.Key] = rv
 	v.runOrder = append(v.runOrder, r.Key)
 	return rv

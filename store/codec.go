@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/millrace-go/millrace/internal/body"
 )
 
 // The bodies of rows are CBOR (RFC 8949) with small integer keys: compact,
@@ -59,37 +61,38 @@ type messageBody struct {
 	Lent    bool              `cbor:"21,keyasint,omitempty"`
 }
 
-// MarshalBody encodes what of m is not a column.
-func (m *Message) MarshalBody() ([]byte, error) {
-	return encMode.Marshal(&messageBody{
-		Kind:    m.Kind,
-		ID:      m.ID,
-		RunID:   m.RunID,
-		Task:    m.Task,
-		Join:    m.Join,
-		Index:   m.Index,
-		Joined:  m.Joined,
-		Key:     m.Key,
-		Saga:    m.Saga,
-		Undo:    m.Undo,
-		Attempt: m.Attempt,
-		Tries:   m.Tries,
-		First:   m.First,
-		Staged:  m.Staged,
-		Scope:   m.Scope,
-		Number:  m.Number,
-		Payload: m.Payload,
-		Meta:    m.Meta,
-		Home:    m.Home,
-		HomeSeq: m.HomeSeq,
-		Lent:    m.Lent,
-	})
+// AppendBody encodes what of m is not a column, behind b. Package step writes
+// bodies of messages and runs in each step: see package body.
+func (m *Message) AppendBody(b []byte) []byte {
+	w := body.Begin(b)
+	w.Int(1, int64(m.Kind))
+	w.Text(2, m.ID)
+	w.Text(3, m.RunID)
+	w.Text(4, m.Task)
+	w.Text(5, m.Join)
+	w.Int(6, int64(m.Index))
+	w.Bool(7, m.Joined)
+	w.Text(8, m.Key)
+	w.Text(9, m.Saga)
+	w.Int(10, int64(m.Undo))
+	w.Int(11, int64(m.Attempt))
+	w.Int(12, int64(m.Tries))
+	w.Int(13, int64(m.First))
+	w.Int(14, int64(m.Staged))
+	w.Text(15, m.Scope)
+	w.Int(16, m.Number)
+	w.Bytes(17, m.Payload)
+	w.Strings(18, m.Meta)
+	w.Text(19, m.Home)
+	w.Int(20, m.HomeSeq)
+	w.Bool(21, m.Lent)
+	return w.End()
 }
 
 // UnmarshalBody fills what of m is not a column. The error wraps [ErrCorrupt].
-func (m *Message) UnmarshalBody(body []byte) error {
+func (m *Message) UnmarshalBody(encoded []byte) error {
 	var b messageBody
-	if err := Unmarshal(body, &b); err != nil {
+	if err := Unmarshal(encoded, &b); err != nil {
 		return fmt.Errorf("message %d: %w", m.Seq, err)
 	}
 	m.Kind = b.Kind
@@ -140,20 +143,37 @@ type runBody struct {
 	Saga     bool    `cbor:"21,keyasint,omitempty"`
 }
 
-// MarshalBody encodes what of r is not a column.
-func (r *Run) MarshalBody() ([]byte, error) {
-	return encMode.Marshal(&runBody{
-		Slot: r.Slot, Version: r.Version, Open: r.Open, Waiting: r.Waiting, Dead: r.Dead, Undos: r.Undos,
-		State: r.State, Revision: r.Revision, Result: r.Result, Error: r.Error, Cancel: r.Cancel,
-		Nonce: r.Nonce, Input: r.Input[:], OnDead: r.OnDead, Started: r.Started, Updated: r.Updated,
-		Entries: r.Entries, Head: r.Head[:], Pages: r.Pages, Tail: r.Tail, Saga: r.Saga,
-	})
+// AppendBody encodes what of r is not a column, behind b.
+func (r *Run) AppendBody(b []byte) []byte {
+	w := body.Begin(b)
+	w.Int(1, int64(r.Slot))
+	w.Int(2, int64(r.Version))
+	w.Int(3, int64(r.Open))
+	w.Int(4, int64(r.Waiting))
+	w.Int(5, int64(r.Dead))
+	w.Int(6, int64(r.Undos))
+	w.Bytes(7, r.State)
+	w.Int(8, int64(r.Revision))
+	w.Bytes(9, r.Result)
+	w.Text(10, r.Error)
+	w.Bool(11, r.Cancel)
+	w.Text(12, r.Nonce)
+	w.Bytes(13, r.Input[:])
+	w.Int(14, int64(r.OnDead))
+	w.Int(15, int64(r.Started))
+	w.Int(16, int64(r.Updated))
+	w.Int(17, int64(r.Entries))
+	w.Bytes(18, r.Head[:])
+	w.Int(19, int64(r.Pages))
+	w.Bytes(20, r.Tail)
+	w.Bool(21, r.Saga)
+	return w.End()
 }
 
 // UnmarshalBody fills what of r is not a column. The error wraps [ErrCorrupt].
-func (r *Run) UnmarshalBody(body []byte) error {
+func (r *Run) UnmarshalBody(encoded []byte) error {
 	var b runBody
-	if err := Unmarshal(body, &b); err != nil {
+	if err := Unmarshal(encoded, &b); err != nil {
 		return fmt.Errorf("run %d: %w", r.Key, err)
 	}
 	r.Slot, r.Version, r.Open, r.Waiting, r.Dead, r.Undos = b.Slot, b.Version, b.Open, b.Waiting, b.Dead, b.Undos

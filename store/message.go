@@ -66,7 +66,7 @@ const Internal = "~"
 //
 // Seq, Topic, Run, Name, Due, Published, Priority and Worker are columns that
 // stores select by; the rest is the body, which stores keep as one opaque value
-// (see [Message.MarshalBody]).
+// (see [Message.AppendBody]).
 type Message struct {
 	Seq      int64   // key, given by the core from Snapshot.NextSeq; grows
 	Topic    string  // queue: the service that the task belongs to

@@ -4,20 +4,14 @@ import (
 	"testing"
 
 	"github.com/millrace-go/millrace/internal/pairs"
-	"github.com/millrace-go/millrace/saga/sagatest"
 	"github.com/millrace-go/millrace/saga/sagatest/pairtest"
 )
 
 func TestMain(m *testing.M) { pairtest.Main(m) }
 
 // Each store, without a broker, carries out all that docs/semantics.md says.
-// Pairs with a broker are tested in package brokers.
 //
 //semantics:pairs memory sqlite postgres redis
 func TestPairs(t *testing.T) {
-	for _, p := range pairs.All {
-		if p.Broker == "" {
-			t.Run(p.String(), func(t *testing.T) { sagatest.Run(t, pairtest.Suite(p)) })
-		}
-	}
+	pairtest.Run(t, func(p pairs.Pair) bool { return p.Broker == "" })
 }

@@ -65,6 +65,13 @@ func (a *array) bytes(b []byte) {
 	a.buf = append(a.buf, b...)
 }
 
+func (a *array) body(row interface{ AppendBody([]byte) []byte }) {
+	a.n++
+	at := len(a.buf)
+	a.buf = row.AppendBody(append(a.buf, 0, 0, 0, 0))
+	binary.BigEndian.PutUint32(a.buf[at:], uint32(len(a.buf)-at-4))
+}
+
 func (a *array) nothing() {
 	a.n++
 	a.null = true

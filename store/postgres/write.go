@@ -105,11 +105,7 @@ func (r *rowArgs) add(row *store.Row) {
 	r.bodies.bytes(row.Body)
 }
 
-func (m *messageArgs) add(msg *store.Message) error {
-	body, err := msg.MarshalBody()
-	if err != nil {
-		return err
-	}
+func (m *messageArgs) add(msg *store.Message) {
 	m.seqs.integer(msg.Seq)
 	m.runs.integer(msg.Run)
 	m.dues.integer(int64(msg.Due))
@@ -118,15 +114,10 @@ func (m *messageArgs) add(msg *store.Message) error {
 	m.priorities.integer(int64(msg.Priority))
 	m.topics.text(msg.Topic)
 	m.names.textOrNull(msg.Name)
-	m.bodies.bytes(body)
-	return nil
+	m.bodies.body(msg)
 }
 
-func (r *runArgs) add(run *store.Run) error {
-	body, err := run.MarshalBody()
-	if err != nil {
-		return err
-	}
+func (r *runArgs) add(run *store.Run) {
 	r.keys.integer(run.Key)
 	if r.ids != nil {
 		r.ids.text(run.ID)
@@ -134,8 +125,7 @@ func (r *runArgs) add(run *store.Run) error {
 	r.names.text(run.Name)
 	r.statuses.integer(int64(run.Status))
 	r.ended.integer(int64(run.Ended))
-	r.bodies.bytes(body)
-	return nil
+	r.bodies.body(run)
 }
 
 // writing returns the arguments of millrace_write, emptied.
@@ -182,13 +172,8 @@ type changer struct {
 func (w *changer) apply(c *store.Changes) error {
 	a := w.x.buffers().writing()
 	w.dropMessages(a, c.DeleteMessages)
-	if err := w.putMessages(a, c); err != nil {
-		return err
-	}
-	ids, err := w.putRuns(a, c)
-	if err != nil {
-		return err
-	}
+	w.putMessages(a, c)
+	ids := w.putRuns(a, c)
 	w.putRows(a, c)
 	w.keepAbsentIDs(a, ids)
 	home, fence := "", int64(0)
@@ -213,7 +198,7 @@ func (w *changer) isNew(c *store.Changes, n int64) bool {
 
 // putRuns returns the ids of those that are new. Others are in the order of
 // keys, in which all lock them.
-func (w *changer) putRuns(a *writeArgs, c *store.Changes) (ids map[string]bool, err error) {
+func (w *changer) putRuns(a *writeArgs, c *store.Changes) (ids map[string]bool) {
 	var old []*store.Run
 	for _, r := range c.PutRuns {
 		if was := w.snap.Runs[r.Key]; r.Ended > 0 && (was == nil || was.Ended != r.Ended) {
@@ -228,18 +213,14 @@ func (w *changer) putRuns(a *writeArgs, c *store.Changes) (ids map[string]bool, 
 			ids = make(map[string]bool, len(c.PutRuns))
 		}
 		ids[r.ID] = true
-		if err := a.runs.add(r); err != nil {
-			return nil, err
-		}
+		a.runs.add(r)
 	}
 	slices.SortFunc(old, func(a, b *store.Run) int { return cmp.Compare(a.Key, b.Key) })
 	for _, r := range old {
-		if err := a.advances.add(r); err != nil {
-			return nil, err
-		}
+		a.advances.add(r)
 		a.runMarks.integer(int64(w.guess.run(r.Key)))
 	}
-	return ids, nil
+	return ids
 }
 
 // holder returns who held a message when it was read, if it was.
@@ -265,7 +246,7 @@ func (w *changer) dropMessages(a *writeArgs, seqs []int64) {
 	}
 }
 
-func (w *changer) putMessages(a *writeArgs, c *store.Changes) error {
+func (w *changer) putMessages(a *writeArgs, c *store.Changes) {
 	w.news = w.queues.unknown(w.news[:0], c.PutMessages)
 	for _, q := range w.news {
 		a.topics.text(q.topic)
@@ -273,21 +254,16 @@ func (w *changer) putMessages(a *writeArgs, c *store.Changes) error {
 	}
 	for _, m := range c.PutMessages {
 		if w.isNew(c, m.Seq) {
-			if err := a.insert.add(m); err != nil {
-				return err
-			}
+			a.insert.add(m)
 			continue
 		}
-		if err := a.update.add(m); err != nil {
-			return err
-		}
+		a.update.add(m)
 		if worker, known := w.holder(m.Seq); known {
 			a.expected.integer(worker)
 		} else {
 			a.expected.nothing()
 		}
 	}
-	return nil
 }
 
 // putRows tells rows that were absent, and must still be, from others. Absent

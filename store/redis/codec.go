@@ -22,6 +22,7 @@ const (
 	rowHead      = 16
 	nobody       = "0000000000000" // store.Num(0)
 	numbersBlock = 10              // bits of a number that are not in its block's name
+	bodyGuess    = 192             // of what has a body besides its long parts
 )
 
 var order = binary.BigEndian
@@ -42,14 +43,10 @@ func blockOf(n int64) string { return store.Num(n)[:numSize-2] }
 func sameBlock(a, b int64) bool { return a>>numbersBlock == b>>numbersBlock }
 
 func messageValue(stamp int64, m *store.Message) ([]byte, error) {
-	body, err := m.MarshalBody()
-	if err != nil {
-		return nil, fmt.Errorf("message %d: %w", m.Seq, err)
-	}
 	if len(m.Topic) > 0xffff || len(m.Name) > 0xffff {
 		return nil, fmt.Errorf("message %d: topic and name must be shorter than 64 KiB", m.Seq)
 	}
-	b := make([]byte, 0, messageHead+len(m.Topic)+len(m.Name)+len(body))
+	b := make([]byte, 0, messageHead+bodyGuess+len(m.Topic)+len(m.Name)+len(m.Payload))
 	b = order.AppendUint64(b, uint64(stamp))
 	b = append(b, store.Num(m.Worker)...)
 	b = append(b, store.Num(m.Run)...)
@@ -60,7 +57,7 @@ func messageValue(stamp int64, m *store.Message) ([]byte, error) {
 	b = order.AppendUint16(b, uint16(len(m.Name)))
 	b = append(b, m.Topic...)
 	b = append(b, m.Name...)
-	return append(b, body...), nil
+	return m.AppendBody(b), nil
 }
 
 // messageOf decodes a value. The error wraps store.ErrCorrupt.
@@ -87,12 +84,8 @@ func messageOf(seq int64, v string) (*store.Message, error) {
 	return m, m.UnmarshalBody(b[messageHead+topic+name:])
 }
 
-func runValue(stamp int64, r *store.Run) ([]byte, error) {
-	body, err := r.MarshalBody()
-	if err != nil {
-		return nil, fmt.Errorf("run %d: %w", r.Key, err)
-	}
-	b := make([]byte, 0, runHead+len(r.ID)+len(r.Name)+len(body))
+func runValue(stamp int64, r *store.Run) []byte {
+	b := make([]byte, 0, runHead+bodyGuess+len(r.ID)+len(r.Name)+len(r.State)+len(r.Result)+len(r.Tail))
 	b = order.AppendUint64(b, uint64(stamp))
 	purgeable := byte('0')
 	if r.Status.Closed() && r.Ended > 0 {
@@ -104,7 +97,7 @@ func runValue(stamp int64, r *store.Run) ([]byte, error) {
 	b = order.AppendUint32(b, uint32(len(r.Name)))
 	b = append(b, r.ID...)
 	b = append(b, r.Name...)
-	return append(b, body...), nil
+	return r.AppendBody(b)
 }
 
 // statusMark is a state as scripts see it: a character.

@@ -41,9 +41,7 @@ func (w *writing) arguments(translate func([]store.Publication) ([]store.Stateme
 	if err := w.putMessages(); err != nil {
 		return nil, err
 	}
-	if err := w.putRuns(newRuns, oldRuns); err != nil {
-		return nil, err
-	}
+	w.putRuns(newRuns, oldRuns)
 	w.putRows()
 	if w.freed {
 		w.args = append(w.args, "F")
@@ -235,31 +233,24 @@ func (w *writing) claimIDs(runs []*store.Run) error {
 	return nil
 }
 
-func (w *writing) putRuns(newer, old []*store.Run) error {
+func (w *writing) putRuns(newer, old []*store.Run) {
 	for piece := range slices.Chunk(newer, most) {
 		w.args = append(w.args, "K", len(piece))
 		for _, r := range piece {
 			w.args = append(w.args, r.ID, store.Num(r.Key))
 		}
 	}
-	if err := w.runsOf("R", newer); err != nil {
-		return err
-	}
-	return w.runsOf("S", old)
+	w.runsOf("R", newer)
+	w.runsOf("S", old)
 }
 
-func (w *writing) runsOf(op string, runs []*store.Run) error {
+func (w *writing) runsOf(op string, runs []*store.Run) {
 	for piece := range inBlocks(runs, func(r *store.Run) int64 { return r.Key }) {
 		w.args = append(w.args, op, blockOf(piece[0].Key), len(piece))
 		for _, r := range piece {
-			v, err := runValue(w.first, r)
-			if err != nil {
-				return err
-			}
-			w.args = append(w.args, store.Num(r.Key), v)
+			w.args = append(w.args, store.Num(r.Key), runValue(w.first, r))
 		}
 	}
-	return nil
 }
 
 func (w *writing) putRows() {

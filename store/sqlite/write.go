@@ -67,12 +67,8 @@ func (w *changer) insertMessages(all []*store.Message) error {
 		q, n := insertOf(len(all))
 		w.args = w.args[:0]
 		for _, m := range all[:n] {
-			body, err := m.MarshalBody()
-			if err != nil {
-				return err
-			}
 			w.args = append(w.args, m.Seq, m.Topic, m.Run, nullable(m.Name),
-				int64(m.Due), int64(m.Priority), m.Worker, int64(m.Published), body)
+				int64(m.Due), int64(m.Priority), m.Worker, int64(m.Published), m.AppendBody(nil))
 		}
 		if _, err := w.x.exec(q, w.args...); err != nil {
 			return err
@@ -93,20 +89,14 @@ func insertOf(n int) (*statement, int) {
 }
 
 func (w *changer) updateMessage(m *store.Message) error {
-	body, err := m.MarshalBody()
-	if err != nil {
-		return err
-	}
-	_, err = w.x.exec(sqlUpdateMessage, m.Topic, m.Run, nullable(m.Name),
-		int64(m.Due), int64(m.Priority), m.Worker, int64(m.Published), body, m.Seq)
+	_, err := w.x.exec(sqlUpdateMessage, m.Topic, m.Run, nullable(m.Name),
+		int64(m.Due), int64(m.Priority), m.Worker, int64(m.Published), m.AppendBody(nil), m.Seq)
 	return err
 }
 
 func (w *changer) putRun(r *store.Run) error {
-	body, err := r.MarshalBody()
-	if err != nil {
-		return err
-	}
+	var err error
+	body := r.AppendBody(nil)
 	switch old := w.snap.Runs[r.Key]; {
 	case r.Key >= w.first:
 		_, err = w.x.exec(sqlInsertRun, r.Key, r.ID, r.Name, int64(r.Status), int64(r.Ended), body)

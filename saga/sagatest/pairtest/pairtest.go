@@ -1,7 +1,8 @@
 // Package pairtest runs the suite of sagas on pairs of a store and a broker,
 // each check in a place of its own on the servers that tests share. It is for
-// tests only. The pairs are spread over two test packages, which go test runs
-// side by side: sagatest has the stores alone, sagatest/brokers the rest.
+// tests only. The pairs are spread over test packages, which go test runs side by
+// side and each within its own time limit: sagatest has the stores alone,
+// sagatest/amqp and sagatest/brokers those with a broker.
 package pairtest
 
 import (
@@ -32,8 +33,17 @@ func Main(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// Suite is what the suite needs to know of a pair.
-func Suite(p pairs.Pair) sagatest.Pair {
+// Run runs the suite on the pairs of which a package takes care.
+func Run(t *testing.T, ours func(pairs.Pair) bool) {
+	for _, p := range pairs.All {
+		if ours(p) {
+			t.Run(p.String(), func(t *testing.T) { sagatest.Run(t, suite(p)) })
+		}
+	}
+}
+
+// suite is what the suite needs to know of a pair.
+func suite(p pairs.Pair) sagatest.Pair {
 	params := map[string]string{"sqlite": "?", "postgres": "$1"}
 	return sagatest.Pair{
 		Store: p.Store, Param: params[p.Store], Brokered: p.Broker != "",
