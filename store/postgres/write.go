@@ -11,7 +11,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
-// writeArgs are the arrays that millrace_write takes, in its order.
+// writeArgs are the arrays that millrace_write takes, in its order: bodies, and
+// all others.
 type writeArgs struct {
 	dropSeqs, dropWorkers, blindSeqs *array
 	insert, update                   messageArgs
@@ -27,7 +28,7 @@ type writeArgs struct {
 	topics, priorities               *array
 	ends, ended                      *array // times, runs
 
-	all []*array
+	bodies, others []*array
 }
 
 type messageArgs struct {
@@ -45,31 +46,32 @@ type keyArgs struct{ kinds, owners, names *array }
 
 func newWriteArgs() *writeArgs {
 	a := &writeArgs{}
-	arrays(&a.all, oid.T_int8, &a.dropSeqs, &a.dropWorkers, &a.blindSeqs)
-	a.insert.list(&a.all)
-	a.update.list(&a.all)
-	arrays(&a.all, oid.T_int8, &a.expected)
-	a.runs.list(&a.all, true)
-	a.advances.list(&a.all, false)
-	arrays(&a.all, oid.T_int4, &a.runMarks)
-	a.created.list(&a.all)
-	a.put.list(&a.all)
-	a.was.list(&a.all)
-	arrays(&a.all, oid.T_int4, &a.wasMarks)
-	a.cut.list(&a.all)
-	arrays(&a.all, oid.T_int4, &a.cutMarks)
-	a.absent.list(&a.all)
-	arrays(&a.all, oid.T_int8, &a.absentKeys)
-	arrays(&a.all, oid.T_text, &a.absentIDs)
-	arrays(&a.all, oid.T_text, &a.topics)
-	arrays(&a.all, oid.T_int8, &a.priorities, &a.ends, &a.ended)
+	arrays(&a.bodies, oid.T_bytea, &a.advances.bodies, &a.insert.bodies, &a.runs.bodies, &a.update.bodies)
+	arrays(&a.bodies, oid.T_bytea, &a.was.bodies, &a.created.bodies, &a.put.bodies)
+	arrays(&a.others, oid.T_int8, &a.dropSeqs, &a.dropWorkers, &a.blindSeqs)
+	a.insert.list(&a.others)
+	a.update.list(&a.others)
+	arrays(&a.others, oid.T_int8, &a.expected)
+	a.runs.list(&a.others, true)
+	a.advances.list(&a.others, false)
+	arrays(&a.others, oid.T_int4, &a.runMarks)
+	a.created.list(&a.others)
+	a.put.list(&a.others)
+	a.was.list(&a.others)
+	arrays(&a.others, oid.T_int4, &a.wasMarks)
+	a.cut.list(&a.others)
+	arrays(&a.others, oid.T_int4, &a.cutMarks)
+	a.absent.list(&a.others)
+	arrays(&a.others, oid.T_int8, &a.absentKeys)
+	arrays(&a.others, oid.T_text, &a.absentIDs)
+	arrays(&a.others, oid.T_text, &a.topics)
+	arrays(&a.others, oid.T_int8, &a.priorities, &a.ends, &a.ended)
 	return a
 }
 
 func (m *messageArgs) list(all *[]*array) {
 	arrays(all, oid.T_int8, &m.seqs, &m.runs, &m.dues, &m.workers, &m.published, &m.priorities)
 	arrays(all, oid.T_text, &m.topics, &m.names)
-	arrays(all, oid.T_bytea, &m.bodies)
 }
 
 func (r *runArgs) list(all *[]*array, ids bool) {
@@ -79,7 +81,6 @@ func (r *runArgs) list(all *[]*array, ids bool) {
 	}
 	arrays(all, oid.T_text, &r.names)
 	arrays(all, oid.T_int8, &r.statuses, &r.ended)
-	arrays(all, oid.T_bytea, &r.bodies)
 }
 
 func (k *keyArgs) list(all *[]*array) {
@@ -90,7 +91,6 @@ func (k *keyArgs) list(all *[]*array) {
 func (r *rowArgs) list(all *[]*array) {
 	r.keyArgs.list(all)
 	arrays(all, oid.T_int8, &r.untils)
-	arrays(all, oid.T_bytea, &r.bodies)
 }
 
 func (k *keyArgs) add(key store.RowKey) {
@@ -133,8 +133,10 @@ func (b *buffers) writing() *writeArgs {
 	if b.write == nil {
 		b.write = newWriteArgs()
 	}
-	for _, a := range b.write.all {
-		a.reset()
+	for _, list := range [][]*array{b.write.bodies, b.write.others} {
+		for _, a := range list {
+			a.reset()
+		}
 	}
 	return b.write
 }
@@ -180,9 +182,12 @@ func (w *changer) apply(c *store.Changes) error {
 	if w.guess != nil {
 		home, fence = w.guess.home, w.guess.fence
 	}
-	args := make([]any, 0, 8+len(a.all))
+	args := make([]any, 0, 8+len(a.bodies)+len(a.others))
+	for _, list := range a.bodies {
+		args = append(args, list)
+	}
 	args = append(args, w.mark, w.number, home, fence, w.at, w.fresh, a.rare())
-	for _, list := range a.all {
+	for _, list := range a.others {
 		args = append(args, list)
 	}
 	return w.x.query(sqlWrite, func(row []driver.Value) error {

@@ -118,27 +118,32 @@ $$;
 -- that tells it from the one before. Returns the transaction, the time, and
 -- numbers for a later commit if wanted.
 --
+-- The longest parameters come first: so the client's buffer grows least.
+--
 -- What was decided on and is not locked is verified; MR001 says that somebody
 -- changed it. A message is still held by whom it was. With home, the commit was
--- decided on what a process knew of this store: then its worker must be there,
--- and runs and rows must be those that the transactions with these ids wrote
+-- decided on what a process knew of this store: then its worker must be there
+-- (millrace_reap locks as here, and a shared lock of this kind writes nothing
+-- to a row), and runs and rows must be those that the transactions with these ids wrote
 -- (xmin; 0 is not verified). A row, run id or queue that was absent and is
 -- there now violates a unique index. Absent rows and ids that were read and are
 -- not made are made and removed, which keeps others from making them until the
 -- commit ends. Locks are taken in the order in which millrace_load takes them, but
 -- for rows, which are in the order of their keys within each statement only.
 CREATE FUNCTION millrace_write(
+    a_bodies bytea[], m_bodies bytea[], r_bodies bytea[], u_bodies bytea[],
+    was_bodies bytea[], new_bodies bytea[], put_bodies bytea[],
     mark bigint, number bigint, home text, fence bigint, at bigint, fresh boolean, rare boolean,
     drop_seqs bigint[], drop_workers bigint[], blind_seqs bigint[],
     m_seqs bigint[], m_runs bigint[], m_dues bigint[], m_workers bigint[], m_published bigint[],
-    m_priorities bigint[], m_topics text[], m_names text[], m_bodies bytea[],
+    m_priorities bigint[], m_topics text[], m_names text[],
     u_seqs bigint[], u_runs bigint[], u_dues bigint[], u_workers bigint[], u_published bigint[],
-    u_priorities bigint[], u_topics text[], u_names text[], u_bodies bytea[], u_expected bigint[],
-    r_keys bigint[], r_ids text[], r_names text[], r_statuses bigint[], r_ended bigint[], r_bodies bytea[],
-    a_keys bigint[], a_names text[], a_statuses bigint[], a_ended bigint[], a_bodies bytea[], a_marks integer[],
-    new_kinds smallint[], new_owners text[], new_names text[], new_untils bigint[], new_bodies bytea[],
-    put_kinds smallint[], put_owners text[], put_names text[], put_untils bigint[], put_bodies bytea[],
-    was_kinds smallint[], was_owners text[], was_names text[], was_untils bigint[], was_bodies bytea[], was_marks integer[],
+    u_priorities bigint[], u_topics text[], u_names text[], u_expected bigint[],
+    r_keys bigint[], r_ids text[], r_names text[], r_statuses bigint[], r_ended bigint[],
+    a_keys bigint[], a_names text[], a_statuses bigint[], a_ended bigint[], a_marks integer[],
+    new_kinds smallint[], new_owners text[], new_names text[], new_untils bigint[],
+    put_kinds smallint[], put_owners text[], put_names text[], put_untils bigint[],
+    was_kinds smallint[], was_owners text[], was_names text[], was_untils bigint[], was_marks integer[],
     cut_kinds smallint[], cut_owners text[], cut_names text[], cut_marks integer[],
     not_kinds smallint[], not_owners text[], not_names text[], not_keys bigint[], not_ids text[],
     q_topics text[], q_priorities bigint[], e_times bigint[], e_keys bigint[],
@@ -149,14 +154,14 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
-    IF home <> '' THEN
-        IF fence = 0 THEN
-            PERFORM FROM millrace_meta t WHERE t.name = 'store' AND t.value = home;
-        ELSE
-            PERFORM FROM millrace_workers w WHERE w.key = fence
-                AND EXISTS (SELECT FROM millrace_meta t WHERE t.name = 'store' AND t.value = home)
-                FOR KEY SHARE OF w;
-        END IF;
+    IF fence <> 0 AND pg_advisory_xact_lock_shared(hashtext(home), (fence & 2147483647)::integer) IS NULL THEN
+        RETURN; -- never
+    END IF;
+    IF mark <> 0 THEN
+        INSERT INTO millrace_commits AS c (mark, number, at) SELECT mark, number, millrace_now()
+            WHERE home = '' OR EXISTS (SELECT FROM millrace_meta t WHERE t.name = 'store' AND t.value = home)
+                AND (fence = 0 OR EXISTS (SELECT FROM millrace_workers w WHERE w.key = fence))
+            ON CONFLICT ON CONSTRAINT millrace_commits_pkey DO UPDATE SET number = excluded.number, at = excluded.at;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the worker is gone' USING ERRCODE = 'MR001';
         END IF;
@@ -257,10 +262,6 @@ BEGIN
         END IF;
     END IF;
     moment := coalesce(at, millrace_now());
-    IF mark <> 0 THEN
-        INSERT INTO millrace_commits AS c (mark, number, at) VALUES (mark, number, millrace_now())
-            ON CONFLICT ON CONSTRAINT millrace_commits_pkey DO UPDATE SET number = excluded.number, at = excluded.at;
-    END IF;
     xid := txid_current();
     IF fresh THEN
         numbers := nextval('millrace_numbers');
@@ -436,15 +437,16 @@ DECLARE
     last    bigint;
     seen    bigint := 0;
     freed   bigint := 0;
+    gone    bigint[];
     strays  bigint[];
 BEGIN
     IF expired OR cardinality(closing) > 0 THEN
+        gone := ARRAY(SELECT v.key FROM millrace_workers v
+            WHERE v.key = ANY (closing) OR (expired AND v.until < moment) ORDER BY v.key FOR UPDATE);
+        PERFORM pg_advisory_xact_lock(hashtext(m.value), (g & 2147483647)::integer)
+            FROM millrace_meta m, unnest(gone) AS g WHERE m.name = 'store';
         RETURN QUERY WITH closed AS (
-            DELETE FROM millrace_workers w WHERE w.key IN (
-                SELECT v.key FROM millrace_workers v
-                WHERE v.key = ANY (closing) OR (expired AND v.until < moment)
-                ORDER BY v.key FOR UPDATE
-            ) RETURNING w.*
+            DELETE FROM millrace_workers w WHERE w.key = ANY (gone) RETURNING w.*
         ) SELECT 1::smallint, c.key, c.host, c.boot, c.pidns, c.pid, c.born, c.started, c.until FROM closed c;
     END IF;
     IF pieces <= 0 THEN
