@@ -72,6 +72,12 @@ func (a *array) body(row interface{ AppendBody([]byte) []byte }) {
 	binary.BigEndian.PutUint32(a.buf[at:], uint32(len(a.buf)-at-4))
 }
 
+// add adds the elements of another array.
+func (a *array) add(other *array) {
+	a.n += other.n
+	a.buf = append(a.buf, other.buf[arrayHeader:]...)
+}
+
 func (a *array) nothing() {
 	a.n++
 	a.null = true

@@ -11,8 +11,8 @@ import (
 	"github.com/millrace-go/millrace/store"
 )
 
-// writeArgs are the arrays that millrace_write takes, in its order: bodies, and
-// all others.
+// writeArgs are the arrays that millrace_write takes, in its order: bodies,
+// which it takes as one, and all others.
 type writeArgs struct {
 	dropSeqs, dropWorkers, blindSeqs *array
 	insert, update                   messageArgs
@@ -29,6 +29,7 @@ type writeArgs struct {
 	ends, ended                      *array // times, runs
 
 	bodies, others []*array
+	all            *array // of bodies
 }
 
 type messageArgs struct {
@@ -45,7 +46,7 @@ type rowArgs struct {
 type keyArgs struct{ kinds, owners, names *array }
 
 func newWriteArgs() *writeArgs {
-	a := &writeArgs{}
+	a := &writeArgs{all: newArray(oid.T_bytea)}
 	arrays(&a.bodies, oid.T_bytea, &a.advances.bodies, &a.insert.bodies, &a.runs.bodies, &a.update.bodies)
 	arrays(&a.bodies, oid.T_bytea, &a.was.bodies, &a.created.bodies, &a.put.bodies)
 	arrays(&a.others, oid.T_int8, &a.dropSeqs, &a.dropWorkers, &a.blindSeqs)
@@ -141,6 +142,15 @@ func (b *buffers) writing() *writeArgs {
 	return b.write
 }
 
+// joint returns all bodies, in the order in which millrace_write takes them.
+func (a *writeArgs) joint() *array {
+	a.all.reset()
+	for _, list := range a.bodies {
+		a.all.add(list)
+	}
+	return a.all
+}
+
 // rare reports whether there is anything that most commits don't write.
 func (a *writeArgs) rare() bool {
 	for _, list := range []*array{
@@ -182,11 +192,8 @@ func (w *changer) apply(c *store.Changes) error {
 	if w.guess != nil {
 		home, fence = w.guess.home, w.guess.fence
 	}
-	args := make([]any, 0, 8+len(a.bodies)+len(a.others))
-	for _, list := range a.bodies {
-		args = append(args, list)
-	}
-	args = append(args, w.mark, w.number, home, fence, w.at, w.fresh, a.rare())
+	args := make([]any, 0, 8+len(a.others))
+	args = append(args, a.joint(), w.mark, w.number, home, fence, w.at, w.fresh, a.rare())
 	for _, list := range a.others {
 		args = append(args, list)
 	}

@@ -118,7 +118,9 @@ $$;
 -- that tells it from the one before. Returns the transaction, the time, and
 -- numbers for a later commit if wanted.
 --
--- The longest parameters come first: so the client's buffer grows least.
+-- Bodies are those of runs that change (a), new messages (m), new runs (r),
+-- messages that change (u), and rows (was, new, put): one parameter, and the
+-- first, since the client's buffer then grows least.
 --
 -- What was decided on and is not locked is verified; MR001 says that somebody
 -- changed it. A message is still held by whom it was. With home, the commit was
@@ -131,9 +133,7 @@ $$;
 -- commit ends. Locks are taken in the order in which millrace_load takes them, but
 -- for rows, which are in the order of their keys within each statement only.
 CREATE FUNCTION millrace_write(
-    a_bodies bytea[], m_bodies bytea[], r_bodies bytea[], u_bodies bytea[],
-    was_bodies bytea[], new_bodies bytea[], put_bodies bytea[],
-    mark bigint, number bigint, home text, fence bigint, at bigint, fresh boolean, rare boolean,
+    bodies bytea[], mark bigint, number bigint, home text, fence bigint, at bigint, fresh boolean, rare boolean,
     drop_seqs bigint[], drop_workers bigint[], blind_seqs bigint[],
     m_seqs bigint[], m_runs bigint[], m_dues bigint[], m_workers bigint[], m_published bigint[],
     m_priorities bigint[], m_topics text[], m_names text[],
@@ -152,7 +152,13 @@ CREATE FUNCTION millrace_write(
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
 AS $$
 DECLARE
-    n bigint;
+    n  bigint;
+    a_ integer := coalesce(cardinality(a_keys), 0); -- where its bodies end
+    m_ integer := a_ + coalesce(cardinality(m_seqs), 0);
+    r_ integer := m_ + coalesce(cardinality(r_keys), 0);
+    u_ integer := r_ + coalesce(cardinality(u_seqs), 0);
+    w_ integer := u_ + coalesce(cardinality(was_kinds), 0);
+    n_ integer := w_ + coalesce(cardinality(new_kinds), 0);
 BEGIN
     IF fence <> 0 AND pg_advisory_xact_lock_shared(hashtext(home), (fence & 2147483647)::integer) IS NULL THEN
         RETURN; -- never
@@ -168,7 +174,7 @@ BEGIN
     END IF;
     IF cardinality(a_keys) > 0 THEN
         UPDATE millrace_runs r SET name = u.name, status = u.status, ended = u.ended, body = u.body
-            FROM unnest(a_keys, a_names, a_statuses, a_ended, a_bodies, a_marks) AS u (key, name, status, ended, body, mark)
+            FROM unnest(a_keys, a_names, a_statuses, a_ended, bodies[1:a_], a_marks) AS u (key, name, status, ended, body, mark)
             WHERE r.key = u.key AND (u.mark = 0 OR r.xmin = u.mark);
         GET DIAGNOSTICS n = ROW_COUNT;
         IF home <> '' AND n <> cardinality(a_keys) THEN
@@ -209,7 +215,7 @@ BEGIN
             WITH done AS (
                 UPDATE millrace_messages m SET run = u.run, due = u.due, worker = u.worker, published = u.published,
                     priority = u.priority, topic = u.topic, name = u.name, body = u.body
-                FROM unnest(u_seqs, u_runs, u_dues, u_workers, u_published, u_priorities, u_topics, u_names, u_bodies, u_expected)
+                FROM unnest(u_seqs, u_runs, u_dues, u_workers, u_published, u_priorities, u_topics, u_names, bodies[r_ + 1:u_], u_expected)
                     AS u (seq, run, due, worker, published, priority, topic, name, body, expected)
                 WHERE m.seq = u.seq AND (u.expected IS NULL OR m.worker = u.expected)
                 RETURNING u.expected
@@ -232,21 +238,21 @@ BEGIN
         END IF;
         IF cardinality(new_kinds) > 0 THEN
             INSERT INTO millrace_rows (kind, owner, name, until, body)
-                SELECT * FROM unnest(new_kinds, new_owners, new_names, new_untils, new_bodies);
+                SELECT * FROM unnest(new_kinds, new_owners, new_names, new_untils, bodies[w_ + 1:n_]);
         END IF;
         IF cardinality(put_kinds) > 0 THEN
             INSERT INTO millrace_rows (kind, owner, name, until, body)
-                SELECT * FROM unnest(put_kinds, put_owners, put_names, put_untils, put_bodies)
+                SELECT * FROM unnest(put_kinds, put_owners, put_names, put_untils, bodies[n_ + 1:])
                 ON CONFLICT (kind, owner, name) DO UPDATE SET until = excluded.until, body = excluded.body;
         END IF;
     END IF;
     IF cardinality(m_seqs) > 0 THEN
         INSERT INTO millrace_messages (seq, run, due, worker, published, priority, topic, name, body)
-            SELECT * FROM unnest(m_seqs, m_runs, m_dues, m_workers, m_published, m_priorities, m_topics, m_names, m_bodies);
+            SELECT * FROM unnest(m_seqs, m_runs, m_dues, m_workers, m_published, m_priorities, m_topics, m_names, bodies[a_ + 1:m_]);
     END IF;
     IF cardinality(r_keys) > 0 THEN
         INSERT INTO millrace_runs (key, id, name, status, ended, body)
-            SELECT * FROM unnest(r_keys, r_ids, r_names, r_statuses, r_ended, r_bodies);
+            SELECT * FROM unnest(r_keys, r_ids, r_names, r_statuses, r_ended, bodies[m_ + 1:r_]);
     END IF;
     IF cardinality(e_keys) > 0 THEN
         INSERT INTO millrace_closed (at, keys)
@@ -254,7 +260,7 @@ BEGIN
     END IF;
     IF cardinality(was_kinds) > 0 THEN
         UPDATE millrace_rows r SET until = u.until, body = u.body
-            FROM unnest(was_kinds, was_owners, was_names, was_untils, was_bodies, was_marks) AS u (kind, owner, name, until, body, mark)
+            FROM unnest(was_kinds, was_owners, was_names, was_untils, bodies[u_ + 1:w_], was_marks) AS u (kind, owner, name, until, body, mark)
             WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name AND r.xmin = u.mark;
         GET DIAGNOSTICS n = ROW_COUNT;
         IF n <> cardinality(was_kinds) THEN
