@@ -23,7 +23,10 @@ func (e *Engine) heard(now store.Instant) {
 // be run, or ctx ends. The caller must Begin and End it.
 func (e *Engine) Next(ctx context.Context, topic string) (*store.Message, error) {
 	it, err := e.queues.next(ctx, topic)
-	return it.m, err
+	if err != nil {
+		return nil, err
+	}
+	return it.m, nil
 }
 
 // Begin opens the unit of work of a message that Next gave. The handler's
@@ -33,12 +36,12 @@ func (e *Engine) Next(ctx context.Context, topic string) (*store.Message, error)
 func (e *Engine) Begin(ctx context.Context, m *store.Message) (context.Context, *step.Unit, error) {
 	u := &step.Unit{Message: m, Now: e.now()}
 	if e.cfg.Keyed != nil || m.Key != "" {
-		landed := e.flights.begin()
+		call := e.flights.begin()
 		mine, err := e.admit(ctx, u)
 		if !mine {
 			e.queues.done(m)
 		}
-		landed()
+		call.land()
 		if !mine {
 			return ctx, nil, step.ErrNotMine
 		}
@@ -154,7 +157,7 @@ const storePause = 3
 // has the message; store.ErrClosed or the like when the outcome could not be
 // stored, and the message will be run again.
 func (e *Engine) End(ctx context.Context, u *step.Unit, err error) error {
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	return e.leave(u, e.end(ctx, u, err))
 }
 
@@ -261,7 +264,7 @@ func txFailure(u *step.Unit, err error) error {
 
 // applyTx commits tx with an outcome in it, or rolls it back.
 func (e *Engine) applyTx(ctx context.Context, tx *sql.Tx, out *step.Outcome) (step.Verdict, error) {
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	f := e.fold([]*step.Outcome{out}, e.envTx(tx))
 	err := e.store.(store.SQL).CommitTx(ctx, tx, f.keys, f.decide)
 	if err != nil || f.res.Verdicts[0].Code != step.Applied {
@@ -293,7 +296,7 @@ func (e *Engine) Take(ctx context.Context, consumer, id string, send step.Send) 
 		Verb: step.Insert, Sends: []step.Send{send},
 		Source: &step.Source{Consumer: consumer, ID: id, Held: true},
 	}
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	v, err := e.Commit(ctx, out)
 	switch {
 	case err != nil:

@@ -27,6 +27,8 @@ type committer struct {
 	held  bool // the lead waits for one of them
 
 	told chan struct{} // closed when the batch that was applied last has been told
+
+	ended sync.Pool // of *request: each outcome needs one for a moment
 }
 
 // mostAhead is how many batches are on their way at once: one that is applied
@@ -59,10 +61,10 @@ func newCommitter(e *Engine) *committer {
 // one commits an outcome, however long the store is out of reach, until ctx
 // ends. The error is then the store's.
 func (c *committer) one(ctx context.Context, out *step.Outcome) answer {
-	r := newRequest(out)
+	r := c.request(out)
 	c.submit(r)
 	c.await(ctx, r)
-	return c.insist(ctx, out, r.answer)
+	return c.insist(ctx, out, c.end(r))
 }
 
 // all commits outcomes, in one batch where possible. Nothing is tried again
@@ -70,7 +72,7 @@ func (c *committer) one(ctx context.Context, out *step.Outcome) answer {
 func (c *committer) all(ctx context.Context, outs []*step.Outcome) []answer {
 	reqs := make([]*request, len(outs))
 	for i, out := range outs {
-		reqs[i] = newRequest(out)
+		reqs[i] = c.request(out)
 	}
 	c.submit(reqs...)
 	for _, r := range reqs {
@@ -78,7 +80,7 @@ func (c *committer) all(ctx context.Context, outs []*step.Outcome) []answer {
 	}
 	answers := make([]answer, len(outs))
 	for i, r := range reqs {
-		answers[i] = c.insist(ctx, outs[i], r.answer)
+		answers[i] = c.insist(ctx, outs[i], c.end(r))
 	}
 	return answers
 }
@@ -91,18 +93,32 @@ func (c *committer) insist(ctx context.Context, out *step.Outcome, a answer) ans
 		if alone && errors.Is(a.err, store.ErrCorrupt) || !c.e.health.pause(ctx, try) {
 			return a
 		}
-		r := newRequest(out)
+		r := c.request(out)
 		alone = !outage(a.err)
 		r.alone = alone
 		c.submit(r)
 		c.await(ctx, r)
-		a = repeated(r.answer, out)
+		a = repeated(c.end(r), out)
 	}
 	return a
 }
 
-func newRequest(out *step.Outcome) *request {
-	return &request{out: out, bytes: size(out), wake: make(chan struct{}, 1)}
+func (c *committer) request(out *step.Outcome) *request {
+	r, ok := c.ended.Get().(*request)
+	if !ok {
+		r = &request{wake: make(chan struct{}, 1)}
+	}
+	r.out, r.bytes = out, size(out)
+	return r
+}
+
+// end returns the answer to a request that was awaited: nobody knows it any
+// more.
+func (c *committer) end(r *request) answer {
+	a := r.answer
+	*r = request{wake: r.wake}
+	c.ended.Put(r)
+	return a
 }
 
 // repeated reads the answer to a call that was repeated since the answer to
@@ -331,7 +347,7 @@ func withLapsed(verdicts []step.Verdict, outs []*step.Outcome, worker int64) []s
 // is told after what those before it did: a run's messages before its end. The
 // context is not any caller's: one must not end the commit of all.
 func (e *Engine) apply(outs []*step.Outcome, applied func() (before <-chan struct{}, told chan<- struct{})) (*step.Result, error) {
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	f := e.fold(outs, e.env())
 	settle, err := e.commitAhead(context.Background(), f.keys, f.decide)
 	before, told := applied()

@@ -281,11 +281,11 @@ func (e *Engine) internalLoop(ctx context.Context) {
 		for i, it := range items {
 			outs[i] = &step.Outcome{Verb: it.verb, Message: it.m}
 		}
-		landed := e.flights.begin()
+		call := e.flights.begin()
 		for i, res := range e.commits.all(ctx, outs) {
 			e.endInternal(outs[i], res)
 		}
-		landed()
+		call.land()
 	}
 }
 

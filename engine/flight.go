@@ -11,8 +11,14 @@ type flights struct {
 	open map[int64]struct{}
 }
 
-// begin notes a call; landed is to be called when it has ended.
-func (f *flights) begin() (landed func()) {
+// flight is a call under way.
+type flight struct {
+	all *flights
+	id  int64
+}
+
+// begin notes a call; it must land.
+func (f *flights) begin() flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	id := f.next
@@ -21,11 +27,14 @@ func (f *flights) begin() (landed func()) {
 		f.open = map[int64]struct{}{}
 	}
 	f.open[id] = struct{}{}
-	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.open, id)
-	}
+	return flight{f, id}
+}
+
+// land notes that the call has ended.
+func (c flight) land() {
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	delete(c.all.open, c.id)
 }
 
 // mark returns a point in time, for landedBefore.

@@ -116,7 +116,7 @@ func (e *Engine) grabFor(ctx context.Context, room map[string]int) (got store.Gr
 	if g.Worker == 0 || len(room) == 0 {
 		return got, nil
 	}
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	got, err = e.store.Grab(ctx, g)
 	if ctx.Err() != nil {
 		e.lost.raise()

@@ -130,7 +130,7 @@ func (q *queues) roomy(topic string) (t *queue, ok bool) {
 }
 
 // unhost takes back one host, and returns what nobody here hosts any more.
-func (q *queues) unhost(topic string, limit int) []item {
+func (q *queues) unhost(topic string, limit int) []*item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t := q.topics[topic]
@@ -242,7 +242,7 @@ func (q *queues) pushOne(m *store.Message, verb step.Verb) {
 		return
 	}
 	q.order++
-	it := item{m, verb, q.order}
+	it := &item{m, verb, q.order}
 	t := q.topicOf(it)
 	if t == nil {
 		q.stray() // reconciliation gives it back
@@ -253,11 +253,11 @@ func (q *queues) pushOne(m *store.Message, verb step.Verb) {
 		q.inside[m.Seq] = &resident{m: m}
 		q.enqueue(t, it)
 	case r.queue != nil:
-		r.next = &it // it is queued when the execution under way has ended
+		r.next = it // it is queued when the execution under way has ended
 	}
 }
 
-func (q *queues) enqueue(t *queue, it item) {
+func (q *queues) enqueue(t *queue, it *item) {
 	heap.Push(&t.items, it)
 	t.bytes += it.m.Size()
 	t.ready.raise()
@@ -265,15 +265,15 @@ func (q *queues) enqueue(t *queue, it item) {
 
 // next blocks until a message of the topic is there, and hands it out. The
 // message counts as running until done.
-func (q *queues) next(ctx context.Context, topic string) (item, error) {
+func (q *queues) next(ctx context.Context, topic string) (*item, error) {
 	items, err := q.nextBatch(ctx, topic, 1)
 	if err != nil {
-		return item{}, err
+		return nil, err
 	}
 	return items[0], nil
 }
 
-func (q *queues) nextBatch(ctx context.Context, topic string, most int) ([]item, error) {
+func (q *queues) nextBatch(ctx context.Context, topic string, most int) ([]*item, error) {
 	q.mu.Lock()
 	t := q.topics[topic]
 	q.mu.Unlock()
@@ -292,15 +292,15 @@ func (q *queues) nextBatch(ctx context.Context, topic string, most int) ([]item,
 	}
 }
 
-func (q *queues) tryNext(t *queue, topic string, most int) []item {
+func (q *queues) tryNext(t *queue, topic string, most int) []*item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed && topic != store.Internal {
 		return nil
 	}
-	var out []item
+	var out []*item
 	for len(t.items) > 0 && len(out) < most && t.running < t.limit {
-		it := heap.Pop(&t.items).(item)
+		it := heap.Pop(&t.items).(*item)
 		t.bytes -= it.m.Size()
 		q.started(q.inside[it.m.Seq], t)
 		out = append(out, it)
@@ -350,7 +350,7 @@ func (q *queues) done(m *store.Message) {
 		delete(q.inside, m.Seq)
 		return
 	}
-	it := *r.next
+	it := r.next
 	t := q.topicOf(it)
 	if t == nil {
 		delete(q.inside, m.Seq)
@@ -384,7 +384,7 @@ func (q *queues) resident(m *store.Message) *resident {
 	return nil
 }
 
-func (q *queues) topicOf(it item) *queue {
+func (q *queues) topicOf(it *item) *queue {
 	if it.verb != step.Done {
 		return q.topics[store.Internal]
 	}
@@ -468,14 +468,14 @@ func (q *queues) close() {
 }
 
 // takeAll empties the queues.
-func (q *queues) takeAll() []item {
+func (q *queues) takeAll() []*item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.empty()
 }
 
-func (q *queues) empty() []item {
-	var out []item
+func (q *queues) empty() []*item {
+	var out []*item
 	for _, t := range q.topics {
 		out = append(out, t.items...)
 		t.items, t.bytes = nil, 0
@@ -570,7 +570,7 @@ func (q *queues) moveTo(internal, t *queue, stopped map[int64]bool) {
 	q.feed(t)
 }
 
-type itemHeap []item
+type itemHeap []*item
 
 func (h itemHeap) Len() int { return len(h) }
 func (h itemHeap) Less(i, j int) bool {
@@ -580,12 +580,12 @@ func (h itemHeap) Less(i, j int) bool {
 	return h[i].order < h[j].order
 }
 func (h itemHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *itemHeap) Push(x any)   { *h = append(*h, x.(item)) }
+func (h *itemHeap) Push(x any)   { *h = append(*h, x.(*item)) }
 func (h *itemHeap) Pop() any {
 	old := *h
 	n := len(old) - 1
 	it := old[n]
-	old[n] = item{}
+	old[n] = nil
 	*h = old[:n]
 	return it
 }

@@ -126,7 +126,7 @@ func (e *Engine) claimOnce(ctx context.Context, seqs []int64) (more bool, err er
 	if g.Worker == 0 {
 		return false, store.ErrLeaseLost // until the heartbeat has seen to it
 	}
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	got, err := e.store.Grab(ctx, g)
 	if errors.Is(err, store.ErrLeaseLost) {
 		return false, err
@@ -147,7 +147,7 @@ func (e *Engine) ClaimOne(ctx context.Context, seq int64) (m *store.Message, exi
 	if worker == 0 {
 		return nil, true, store.ErrLeaseLost
 	}
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	got, err := e.store.Grab(ctx, store.Grab{Worker: worker, Seqs: []int64{seq}, Limit: 1})
 	if err != nil {
 		e.lost.raise()
@@ -166,7 +166,7 @@ func (e *Engine) ClaimOne(ctx context.Context, seq int64) (m *store.Message, exi
 // Publish frees a message that Next gave for a topic that is not hosted for
 // handlers, and gives it to the relay. It tries as long as ctx lasts.
 func (e *Engine) Publish(ctx context.Context, m *store.Message) error {
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	a := e.commits.one(ctx, &step.Outcome{Verb: step.Publish, Message: m})
 	e.queues.done(m)
 	return a.err
@@ -175,7 +175,7 @@ func (e *Engine) Publish(ctx context.Context, m *store.Message) error {
 // EndWithin is End for what no handler runs: it gives up when ctx ends, and
 // leaves the message to whoever finds it.
 func (e *Engine) EndWithin(ctx context.Context, u *step.Unit, err error) error {
-	defer e.flights.begin()()
+	defer e.flights.begin().land()
 	out := e.outcome(u, err)
 	a := e.commits.one(ctx, out)
 	if a.err == nil && a.verdict.Code == step.Invalid {

@@ -10,7 +10,7 @@ import (
 type scopeOfStep struct {
 	m     *store.Message
 	r     *runView // nil outside any run
-	entry *Entry
+	entry Entry
 	n     int // things brought forth so far; gives their ids
 	forks map[*Fork]string
 	ret   *Return
@@ -174,7 +174,7 @@ func (v *view) done(m *store.Message, o *Outcome) {
 	v.goHome(m, &Homeward{})
 	v.end(m)
 	s := &scopeOfStep{
-		m: m, r: v.runOf(m), entry: &Entry{Kind: "step", Message: m.ID, Task: m.Task, Attempt: m.Attempt + 1},
+		m: m, r: v.runOf(m), entry: Entry{Kind: "step", Message: m.ID, Task: m.Task, Attempt: m.Attempt + 1},
 	}
 	used := o.Decisions
 	switch {
@@ -194,7 +194,7 @@ func (v *view) done(m *store.Message, o *Outcome) {
 	v.dropChunks(m, used)
 	if s.r != nil {
 		v.leave(s.r, m, ResultRow{Data: s.returned()})
-		v.settle(s.r, s.entry)
+		v.settle(s.r, &s.entry)
 	}
 	v.unlock(m)
 }
