@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"database/sql"
 	"testing"
 	"time"
 
@@ -252,4 +253,46 @@ func TestNothingIsKnownOfAnotherServer(t *testing.T) {
 	require.Equal(t, 2, decided)
 	require.Equal(t, before+1, c.begins.Load())
 	require.Equal(t, 2, counted(rowsOf(t, s, k)[k]))
+}
+
+// A worker is not closed while a commit that was decided for it is under way:
+// who frees what it held would miss what that commit makes.
+func TestFenceHoldsOffClosing(t *testing.T) {
+	s := open(t, newSchema(t), store.Options{})
+	fenced := func(worker int64) (*sql.Tx, error) {
+		tx, err := s.DB().BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = tx.Rollback() })
+		w := changer{
+			x: &foreign{tx: tx}, snap: &store.Snapshot{}, guess: &guess{home: *s.name.Load(), fence: worker},
+			queues: &s.queues, mark: 1, number: 1,
+		}
+		return tx, w.apply(&store.Changes{})
+	}
+	worker, other := beat(t, s), beat(t, s)
+	tx, err := fenced(worker)
+	require.NoError(t, err)
+	_, err = s.Reap(t.Context(), store.Reap{Workers: []int64{other}})
+	require.NoError(t, err, "others are closed meanwhile")
+
+	closed := make(chan error, 1)
+	go func() {
+		_, err := s.Reap(t.Context(), store.Reap{Workers: []int64{worker}})
+		closed <- err
+	}()
+	require.Eventually(t, func() (waits bool) {
+		require.NoError(t, s.DB().QueryRow(`SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+			AND classid = (SELECT hashtext(value)::bit(32)::bigint FROM millrace_meta WHERE name = 'store')::oid)`).Scan(&waits))
+		return waits
+	}, 30*time.Second, 5*time.Millisecond)
+	select {
+	case err := <-closed:
+		t.Fatal("closed in the middle of a commit", err)
+	default:
+	}
+	require.NoError(t, tx.Commit())
+	require.NoError(t, <-closed)
+
+	_, err = fenced(worker)
+	require.Equal(t, stale, conflictOf(err), "it is closed")
 }
