@@ -23,7 +23,7 @@ services: ## Install and start the servers that the tests share
 	@go run ./internal/servers/services up
 
 .PHONY: services-stop
-services-stop: ## Stop them; their data stays
+services-stop: ## Stop them, and remove their data
 	@go run ./internal/servers/services down
 
 .PHONY: lint

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	patience = 90 * time.Second      // for a server to start
+	patience = 3 * time.Minute       // for a server to start
 	farewell = 15 * time.Second      // for one to end in good order
 	attempt  = 5 * time.Second       // for one answer
 	between  = 50 * time.Millisecond // questions whether it is up

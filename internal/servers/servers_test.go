@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -215,6 +216,7 @@ func TestServices(t *testing.T) {
 	for _, state := range states {
 		seen, there := look(state.Pid)
 		require.True(t, !there || seen.state == "Z", state.Name)
+		require.NoDirExists(t, filepath.Join(s.dir, state.Name))
 	}
 }
 

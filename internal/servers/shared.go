@@ -131,7 +131,8 @@ func (s *Services) up(ctx context.Context, k kind) (State, error) {
 	return state, server.note()
 }
 
-// Down ends those that were started below this folder.
+// Down ends those that were started below this folder, and removes what they
+// kept: tests leave queues and rows behind, and each start would take longer.
 func (s *Services) Down(ctx context.Context) error {
 	unlock, err := s.lock()
 	if err != nil {
@@ -142,15 +143,22 @@ func (s *Services) Down(ctx context.Context) error {
 	var wait sync.WaitGroup
 	for i, k := range s.kinds {
 		wait.Go(func() {
-			server, err := s.known(k)
-			if err == nil {
-				err = errors.Join(server.end(ctx, server.stop), server.note())
-			}
-			errs[i] = err
+			errs[i] = s.down(ctx, k)
 		})
 	}
 	wait.Wait()
 	return errors.Join(errs...)
+}
+
+func (s *Services) down(ctx context.Context, k kind) error {
+	server, err := s.known(k)
+	if err != nil {
+		return err
+	}
+	if err := server.end(ctx, server.stop); err != nil {
+		return errors.Join(err, server.note())
+	}
+	return os.RemoveAll(server.dir)
 }
 
 // Check returns an error for each that does not answer.

@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/store/internal/setting"
 )
 
 func init() {
@@ -124,25 +125,17 @@ func configOf(u *url.URL) (c Config, rest string, err error) {
 	if u.Opaque != "" || u.Fragment != "" {
 		return c, "", errors.New("the URL must be postgres://user:password@host:port/database")
 	}
-	values, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return c, "", fmt.Errorf("settings of the URL: %w", err)
-	}
-	for key, all := range values {
-		if len(all) != 1 || all[0] == "" {
-			return c, "", fmt.Errorf("setting %q of the URL must be given once, with a value", key)
-		}
+	others := url.Values{}
+	err = setting.Each(u, func(key, value string) error {
 		if slices.Contains(driverSettings, key) {
-			continue
+			others.Set(key, value)
+			return nil
 		}
-		if err := c.set(key, all[0]); err != nil {
-			return c, "", err
-		}
-		values.Del(key)
-	}
+		return c.set(key, value)
+	})
 	plain := *u
-	plain.RawQuery = values.Encode()
-	return c, plain.String(), nil
+	plain.RawQuery = others.Encode()
+	return c, plain.String(), err
 }
 
 func (c *Config) set(key, value string) (err error) {
@@ -163,10 +156,7 @@ func (c *Config) set(key, value string) (err error) {
 		return fmt.Errorf("unknown setting %q of the URL; known are pool, caller_pool, connect_timeout, "+
 			"statement_timeout, idle_timeout, wake_every and those of lib/pq", key)
 	}
-	if err != nil {
-		return fmt.Errorf("setting %s=%s of the URL: %w", key, value, err)
-	}
-	return nil
+	return setting.Invalid(key, value, err)
 }
 
 // seconds reads a duration, or a number of seconds.

@@ -35,7 +35,7 @@ func TestMigratedOnce(t *testing.T) {
 // L3
 func TestDownAndUp(t *testing.T) {
 	s := open(t, newSchema(t), store.Options{})
-	for v := newest() - 1; v >= 0; v-- {
+	for v := migrations.Newest() - 1; v >= 0; v-- {
 		from, to, err := s.MigrateTo(t.Context(), v)
 		require.NoError(t, err)
 		require.Equal(t, []int{v + 1, v}, []int{from, to})
@@ -44,7 +44,7 @@ func TestDownAndUp(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrSchema)
 	from, to, err := s.Migrate(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []int{0, newest()}, []int{from, to})
+	require.Equal(t, []int{0, migrations.Newest()}, []int{from, to})
 	_, err = s.Beat(t.Context(), store.Beat{Lease: 1e9})
 	require.NoError(t, err)
 }
@@ -61,7 +61,7 @@ func TestSchemaIsChecked(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrSchema)
 	_, to, err := store.Migrate(t.Context(), at, store.Options{})
 	require.NoError(t, err)
-	require.Equal(t, newest(), to)
+	require.Equal(t, migrations.Newest(), to)
 	open(t, at, store.Options{NoMigrate: true})
 
 	_, err = later.DB().Exec("UPDATE millrace_meta SET value = '999' WHERE name = 'schema'")

@@ -133,14 +133,14 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := suits(version, s.config.Options.NoMigrate); err != nil {
+	if err := migrations.Suits(version, s.config.Options.NoMigrate); err != nil {
 		return err
 	}
-	if version < newest() {
+	if version < migrations.Newest() {
 		if s.config.Options.MigrateLater {
 			return nil
 		}
-		if _, _, err := s.migrate(ctx, newest()); err != nil {
+		if _, _, err := s.migrate(ctx, migrations.Newest()); err != nil {
 			return err
 		}
 	}

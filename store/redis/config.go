@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/store/internal/setting"
 )
 
 func init() {
@@ -126,19 +127,7 @@ func configOf(u *url.URL) (Config, error) {
 		}
 		c.DB = n
 	}
-	values, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return c, fmt.Errorf("settings of the URL: %w", err)
-	}
-	for key, all := range values {
-		if len(all) != 1 || all[0] == "" {
-			return c, fmt.Errorf("setting %q of the URL must be given once, with a value", key)
-		}
-		if err := c.set(key, all[0]); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
+	return c, setting.Each(u, c.set)
 }
 
 func (c *Config) set(key, value string) (err error) {
@@ -154,10 +143,7 @@ func (c *Config) set(key, value string) (err error) {
 	default:
 		return fmt.Errorf("unknown setting %q of the URL; known are prefix, cluster, timeout and connections", key)
 	}
-	if err != nil {
-		return fmt.Errorf("setting %s=%s of the URL: %w", key, value, err)
-	}
-	return nil
+	return setting.Invalid(key, value, err)
 }
 
 // withPort completes an address.

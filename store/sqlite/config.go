@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/store/internal/setting"
 )
 
 func init() { store.Register("sqlite", openURL) }
@@ -119,19 +120,7 @@ func pathOf(u *url.URL) (string, error) {
 // errors.
 func configOf(u *url.URL) (Config, error) {
 	var c Config
-	values, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return c, fmt.Errorf("settings of the URL: %w", err)
-	}
-	for key, all := range values {
-		if len(all) != 1 || all[0] == "" {
-			return c, fmt.Errorf("setting %q of the URL must be given once, with a value", key)
-		}
-		if err := c.set(key, all[0]); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
+	return c, setting.Each(u, c.set)
 }
 
 func (c *Config) set(key, value string) (err error) {
@@ -147,8 +136,5 @@ func (c *Config) set(key, value string) (err error) {
 	default:
 		return fmt.Errorf("unknown setting %q of the URL; known are synchronous, busy_timeout, cache and checkpoint", key)
 	}
-	if err != nil {
-		return fmt.Errorf("setting %s=%s of the URL: %w", key, value, err)
-	}
-	return nil
+	return setting.Invalid(key, value, err)
 }

@@ -153,14 +153,14 @@ func (s *Store) prepareFile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := suits(version, s.config.Options.NoMigrate); err != nil {
+	if err := migrations.Suits(version, s.config.Options.NoMigrate); err != nil {
 		return err
 	}
 	if err := s.writer.insist(ctx, func() error { return turnToWAL(x) }); err != nil {
 		return err
 	}
-	if version < newest() && !s.config.Options.MigrateLater {
-		_, _, err = s.migrate(ctx, newest())
+	if version < migrations.Newest() && !s.config.Options.MigrateLater {
+		_, _, err = s.migrate(ctx, migrations.Newest())
 		return err
 	}
 	return probe(x)

@@ -79,10 +79,10 @@ func TestOpenWithoutMigrating(t *testing.T) {
 // L3
 func TestMigrateByHand(t *testing.T) {
 	url := "sqlite://" + filepath.Join(t.TempDir(), "a.db")
-	for _, before := range []int{0, newest()} {
+	for _, before := range []int{0, migrations.Newest()} {
 		from, to, err := store.Migrate(t.Context(), url, store.Options{NoMigrate: true})
 		require.NoError(t, err)
-		require.Equal(t, []int{before, newest()}, []int{from, to})
+		require.Equal(t, []int{before, migrations.Newest()}, []int{from, to})
 	}
 	s, err := store.Open(t.Context(), url, store.Options{NoMigrate: true})
 	require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestOpenFindsAFileWithOtherTables(t *testing.T) {
 	require.NoError(t, err)
 	from, to, err := s.MigrateTo(t.Context(), 0)
 	require.NoError(t, err)
-	require.Equal(t, []int{newest(), 0}, []int{from, to})
+	require.Equal(t, []int{migrations.Newest(), 0}, []int{from, to})
 	require.NoError(t, s.Close())
 
 	s = open(t, path, Config{})
@@ -123,7 +123,7 @@ func TestMigrateDownAndUp(t *testing.T) {
 		return names
 	}
 	whole := schema()
-	for v := newest() - 1; v >= 0; v-- {
+	for v := migrations.Newest() - 1; v >= 0; v-- {
 		from, to, err := s.MigrateTo(t.Context(), v)
 		require.NoError(t, err)
 		require.Equal(t, []int{v + 1, v}, []int{from, to})
@@ -132,10 +132,10 @@ func TestMigrateDownAndUp(t *testing.T) {
 	require.Error(t, addOne(s))
 	from, to, err := s.Migrate(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []int{0, newest()}, []int{from, to})
+	require.Equal(t, []int{0, migrations.Newest()}, []int{from, to})
 	require.Equal(t, whole, schema())
 	require.NoError(t, addOne(s))
-	_, _, err = s.MigrateTo(t.Context(), newest()+1)
+	_, _, err = s.MigrateTo(t.Context(), migrations.Newest()+1)
 	require.Error(t, err)
 }
 

@@ -188,7 +188,7 @@ func TestProcessesMigrateAtOnce(t *testing.T) {
 	s := open(t, path, Config{Options: store.Options{NoMigrate: true}})
 	from, to, err := s.Migrate(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []int{newest(), newest()}, []int{from, to})
+	require.Equal(t, []int{migrations.Newest(), migrations.Newest()}, []int{from, to})
 }
 
 // What was answered survives kill -9, and nothing is there by half.

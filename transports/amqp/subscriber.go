@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/millrace-go/millrace/transports/inflight"
 )
 
 // Subscriber receives messages; see [transports.Transport.Subscriber].
@@ -13,10 +15,10 @@ type Subscriber struct {
 	t           *Transport
 	concurrency int
 
+	group inflight.Group
+
 	mu   sync.Mutex
-	done chan struct{}
 	open map[*subscription]bool
-	all  sync.WaitGroup
 }
 
 var (
@@ -27,14 +29,14 @@ var (
 func newSubscriber(t *Transport, concurrency int) *Subscriber {
 	return &Subscriber{
 		t: t, concurrency: min(max(concurrency, 1), 1<<16-1), // the protocol has two bytes for it
-		done: make(chan struct{}), open: map[*subscription]bool{},
+		group: inflight.Group{Err: ErrClosed}, open: map[*subscription]bool{},
 	}
 }
 
 // SubscribeInitialize makes the topic's queue, so that what is published
 // before the first subscription waits in it. Publishing makes it as well.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
-	if s.isClosed() {
+	if s.group.Closed() {
 		return fmt.Errorf("subscribe to %s: %w", topic, ErrClosed)
 	}
 	return s.t.queues.make(context.Background(), s.t.consume, s.t.name.queue(topic))
@@ -45,54 +47,34 @@ func (s *Subscriber) SubscribeInitialize(topic string) error {
 // breaks, and so is its queue if that is deleted. What came with a connection
 // that broke comes again.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	ctx, cancel := context.WithCancel(ctx)
 	sub := newSubscription(s, topic)
-	if !s.add(sub, func() { cancelWith(ctx, cancel, s.done) }) {
-		cancel()
-		return nil, fmt.Errorf("subscribe to %s: %w", topic, ErrClosed)
-	}
-	first, err := sub.consume(ctx)
+	var first *consumer
+	err := s.group.Open(ctx, func(ctx context.Context) (err error) {
+		s.add(sub)
+		if first, err = sub.consume(ctx); err != nil {
+			s.remove(sub)
+		}
+		return err
+	}, func(ctx context.Context) {
+		defer s.remove(sub)
+		sub.run(ctx, first)
+	})
 	if err != nil {
-		cancel()
-		s.remove(sub)
 		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
 	}
-	go func() {
-		defer s.remove(sub)
-		defer cancel()
-		sub.run(ctx, first)
-	}()
 	return sub.out, nil
 }
 
-// cancelWith cancels ctx when done is closed.
-func cancelWith(ctx context.Context, cancel context.CancelFunc, done <-chan struct{}) {
-	select {
-	case <-done:
-		cancel()
-	case <-ctx.Done():
-	}
-}
-
-// add counts a subscription, which remove ends, and runs watch beside it,
-// unless the subscriber is closed.
-func (s *Subscriber) add(sub *subscription, watch func()) bool {
+func (s *Subscriber) add(sub *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isClosed() {
-		return false
-	}
 	s.open[sub] = true
-	s.all.Add(1)
-	s.all.Go(watch)
-	return true
 }
 
 func (s *Subscriber) remove(sub *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, sub)
-	s.all.Done()
 }
 
 // renew has the subscriptions of a queue that was deleted open it again.
@@ -123,23 +105,9 @@ func (s *Subscriber) inFlight(topic string) int {
 	return n
 }
 
-func (s *Subscriber) isClosed() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
-	}
-}
-
 // Close implements message.Subscriber; see [transports.Transport].
 func (s *Subscriber) Close() error {
-	s.mu.Lock()
-	if !s.isClosed() {
-		close(s.done)
-	}
-	s.mu.Unlock()
-	s.all.Wait()
+	s.group.Close()
 	s.t.forget(s)
 	return nil
 }

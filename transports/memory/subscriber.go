@@ -3,10 +3,11 @@ package memory
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/millrace-go/millrace/transports/inflight"
 )
 
 // Subscriber shares the messages of its topics with other subscribers.
@@ -15,9 +16,7 @@ type Subscriber struct {
 	concurrency int
 	drain       time.Duration
 
-	mu   sync.Mutex
-	done chan struct{}
-	all  sync.WaitGroup
+	open inflight.Group
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -26,40 +25,21 @@ func newSubscriber(b *broker, concurrency int, drain time.Duration) *Subscriber 
 	if drain <= 0 {
 		drain = 30 * time.Second
 	}
-	return &Subscriber{broker: b, concurrency: max(concurrency, 1), drain: drain, done: make(chan struct{})}
+	return &Subscriber{broker: b, concurrency: max(concurrency, 1), drain: drain, open: inflight.Group{Err: errClosed}}
 }
 
 // Subscribe implements [message.Subscriber].
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isClosed() {
-		return nil, fmt.Errorf("subscribe to %s: %w", topic, errClosed)
-	}
 	out := make(chan *message.Message)
-	ctx, cancel := context.WithCancel(ctx)
-	s.all.Go(func() {
-		select {
-		case <-s.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	s.all.Go(func() {
-		defer cancel()
+	open := func(context.Context) error { return nil }
+	err := s.open.Open(ctx, open, func(ctx context.Context) {
 		defer close(out)
 		s.pump(ctx, s.broker.queue(topic), out)
 	})
-	return out, nil
-}
-
-func (s *Subscriber) isClosed() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
 	}
+	return out, nil
 }
 
 func (s *Subscriber) pump(ctx context.Context, q *queue, out chan<- *message.Message) {
@@ -83,7 +63,7 @@ func (s *Subscriber) pump(ctx context.Context, q *queue, out chan<- *message.Mes
 			q.pushFront(it)
 			return
 		}
-		s.all.Go(func() {
+		s.open.Go(func() {
 			s.await(ctx, q, it, msg)
 			cancel()
 			<-slots
@@ -114,7 +94,7 @@ func (s *Subscriber) await(ctx context.Context, q *queue, it *item, msg *message
 		case <-msg.Acked():
 			return
 		case <-msg.Nacked():
-			s.all.Go(func() { giveBackLater(ctx, q, it) })
+			s.open.Go(func() { giveBackLater(ctx, q, it) })
 			return
 		case <-ended:
 			drain := time.NewTimer(s.drain)
@@ -141,11 +121,6 @@ func giveBackLater(ctx context.Context, q *queue, it *item) {
 
 // Close implements [message.Subscriber]: see [transports.Transport].
 func (s *Subscriber) Close() error {
-	s.mu.Lock()
-	if !s.isClosed() {
-		close(s.done)
-	}
-	s.mu.Unlock()
-	s.all.Wait()
+	s.open.Close()
 	return nil
 }

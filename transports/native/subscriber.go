@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -12,6 +11,7 @@ import (
 	"github.com/millrace-go/millrace/envelope"
 	"github.com/millrace-go/millrace/step"
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/transports/inflight"
 )
 
 // Config sets up a [Subscriber].
@@ -33,9 +33,7 @@ type Config struct {
 type Subscriber struct {
 	e    Engine
 	cfg  Config
-	mu   sync.Mutex
-	done chan struct{}
-	all  sync.WaitGroup
+	open inflight.Group
 }
 
 // NewSubscriber returns a subscriber on e.
@@ -46,32 +44,19 @@ func NewSubscriber(e Engine, cfg Config) *Subscriber {
 	if cfg.Drain <= 0 {
 		cfg.Drain = 30 * time.Second
 	}
-	return &Subscriber{e: e, cfg: cfg, done: make(chan struct{})}
+	return &Subscriber{e: e, cfg: cfg, open: inflight.Group{Err: store.ErrClosed}}
 }
 
 // Subscribe delivers the messages of a topic until ctx ends or the subscriber
 // is closed; then the channel is closed. Several subscriptions of a topic
 // share its messages.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.done:
-		return nil, fmt.Errorf("subscribe to %s: %w", topic, store.ErrClosed)
-	default:
-	}
-	s.e.Host(topic, s.cfg.Concurrency)
-	ctx, cancel := context.WithCancel(ctx)
 	out := make(chan *message.Message)
-	s.all.Go(func() {
-		select {
-		case <-s.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	s.all.Go(func() {
-		defer cancel()
+	open := func(context.Context) error {
+		s.e.Host(topic, s.cfg.Concurrency)
+		return nil
+	}
+	err := s.open.Open(ctx, open, func(ctx context.Context) {
 		defer s.e.Unhost(topic, s.cfg.Concurrency)
 		defer close(out)
 		if s.cfg.Begun {
@@ -80,6 +65,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 			s.pumpAcked(ctx, topic, out)
 		}
 	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
+	}
 	return out, nil
 }
 
@@ -116,7 +104,7 @@ func (s *Subscriber) pumpAcked(ctx context.Context, topic string, out chan<- *me
 			cancel()
 			return
 		}
-		s.all.Go(func() {
+		s.open.Go(func() {
 			defer func() { <-slots }()
 			defer cancel()
 			s.await(ctx, m, msg)
@@ -171,13 +159,6 @@ func again(n int) time.Duration {
 // Close ends all subscriptions and waits for them, and for what they have in
 // flight. Closing twice is allowed.
 func (s *Subscriber) Close() error {
-	s.mu.Lock()
-	select {
-	case <-s.done:
-	default:
-		close(s.done)
-	}
-	s.mu.Unlock()
-	s.all.Wait()
+	s.open.Close()
 	return nil
 }

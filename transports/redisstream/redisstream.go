@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/millrace-go/millrace/transports"
+	"github.com/millrace-go/millrace/transports/inflight"
 	"github.com/millrace-go/millrace/transports/link"
 )
 
@@ -75,7 +76,7 @@ func (t *Transport) Subscriber(concurrency int) (message.Subscriber, error) {
 	if t.closed {
 		return nil, errClosed
 	}
-	s := &Subscriber{t: t, concurrency: max(concurrency, 1), done: make(chan struct{})}
+	s := &Subscriber{t: t, concurrency: max(concurrency, 1), open: inflight.Group{Err: errClosed}}
 	t.subs[s] = true
 	return s, nil
 }

@@ -3,7 +3,6 @@ package redisstream
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -16,10 +15,7 @@ import (
 type Subscriber struct {
 	t           *Transport
 	concurrency int
-
-	mu   sync.Mutex
-	done chan struct{}
-	all  sync.WaitGroup
+	open        inflight.Group
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -27,52 +23,25 @@ var _ message.Subscriber = (*Subscriber)(nil)
 // Subscribe implements [message.Subscriber]. It fails if the server can't be
 // reached; later it waits for the server.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isClosed() {
-		return nil, fmt.Errorf("subscribe to %s: %w", topic, errClosed)
-	}
 	x := &subscription{
 		t: s.t, log: s.t.cfg.Log.With("topic", topic),
 		stream: s.t.stream(topic), group: s.t.cfg.Group, consumer: consumers + watermill.NewShortUUID(),
 		flights: inflight.New[string](s.concurrency, s.t.cfg.Drain),
 	}
 	x.trouble = link.New(x.log, "stream "+x.stream)
-	if _, err := x.join(ctx); err != nil {
+	open := func(ctx context.Context) error {
+		_, err := x.join(ctx)
+		return err
+	}
+	if err := s.open.Open(ctx, open, x.run); err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	s.all.Go(func() {
-		select {
-		case <-s.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	s.all.Go(func() {
-		defer cancel()
-		x.run(ctx)
-	})
 	return x.flights.Out(), nil
-}
-
-func (s *Subscriber) isClosed() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // Close implements [message.Subscriber]: see [transports.Transport].
 func (s *Subscriber) Close() error {
-	s.mu.Lock()
-	if !s.isClosed() {
-		close(s.done)
-	}
-	s.mu.Unlock()
-	s.all.Wait()
+	s.open.Close()
 	s.t.forget(s)
 	return nil
 }

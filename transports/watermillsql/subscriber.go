@@ -3,7 +3,6 @@ package watermillsql
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -16,10 +15,7 @@ import (
 type Subscriber struct {
 	t           *Transport
 	concurrency int
-
-	mu   sync.Mutex
-	done chan struct{}
-	all  sync.WaitGroup
+	open        inflight.Group
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -28,11 +24,6 @@ var _ message.Subscriber = (*Subscriber)(nil)
 // is missing, and fails if the database can't be reached; later it waits for
 // the database.
 func (s *Subscriber) Subscribe(ctx context.Context, name string) (<-chan *message.Message, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isClosed() {
-		return nil, fmt.Errorf("subscribe to %s: %w", name, errClosed)
-	}
 	db, err := s.t.database()
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", name, err)
@@ -42,42 +33,22 @@ func (s *Subscriber) Subscribe(ctx context.Context, name string) (<-chan *messag
 		flights: inflight.New[key](s.concurrency, s.t.cfg.Drain),
 	}
 	x.trouble = link.New(x.log, "table "+x.topic.messages)
-	if _, err := x.ready(ctx); err != nil {
+	open := func(ctx context.Context) error {
+		if _, err := x.ready(ctx); err != nil {
+			return err
+		}
+		x.signal = s.t.wake.add(x.topic.messages)
+		return nil
+	}
+	if err := s.open.Open(ctx, open, x.run); err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", name, err)
 	}
-	x.signal = s.t.wake.add(x.topic.messages)
-	ctx, cancel := context.WithCancel(ctx)
-	s.all.Go(func() {
-		select {
-		case <-s.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	s.all.Go(func() {
-		defer cancel()
-		x.run(ctx)
-	})
 	return x.flights.Out(), nil
-}
-
-func (s *Subscriber) isClosed() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // Close implements [message.Subscriber]: see [transports.Transport].
 func (s *Subscriber) Close() error {
-	s.mu.Lock()
-	if !s.isClosed() {
-		close(s.done)
-	}
-	s.mu.Unlock()
-	s.all.Wait()
+	s.open.Close()
 	s.t.forget(s)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace-go/millrace/store"
 	"github.com/millrace-go/millrace/transports"
+	"github.com/millrace-go/millrace/transports/inflight"
 )
 
 var (
@@ -130,7 +131,7 @@ func (t *Transport) Subscriber(concurrency int) (message.Subscriber, error) {
 	if t.closed {
 		return nil, errClosed
 	}
-	s := &Subscriber{t: t, concurrency: max(concurrency, 1), done: make(chan struct{})}
+	s := &Subscriber{t: t, concurrency: max(concurrency, 1), open: inflight.Group{Err: errClosed}}
 	t.subs[s] = true
 	return s, nil
 }
