@@ -72,15 +72,17 @@ func (e *Engine) reapLoop(ctx context.Context) {
 	never := newSignal()
 	touch := e.clock.Now()
 	last := touch
-	for first := true; ; first = false {
+	for sweep := true; ; {
 		now := e.clock.Now()
 		if now.Sub(last) > e.cfg.Lease {
 			touch = now
 		}
-		if err := e.reapOnce(ctx, first, now.Sub(touch) >= e.cfg.Lease); err != nil {
+		err := e.reapOnce(ctx, sweep, now.Sub(touch) >= e.cfg.Lease)
+		if err != nil {
 			e.health.note(err)
 			touch = e.clock.Now()
 		}
+		sweep = err != nil // some may have been closed, and what they held not freed
 		last = now
 		if !sleep(ctx, e.clock, e.cfg.Lease/3, never) {
 			return

@@ -327,3 +327,28 @@ func TestGoneWorkersAreClosedAtOnce(t *testing.T) {
 		require.Len(w, w.workers(), 1)
 	})
 }
+
+// M5: what a dead worker held is freed even if the answer to its closing was
+// lost: nobody is told of it again.
+func TestLostAnswerToClosing(t *testing.T) {
+	inBubble(t, func(w *world) {
+		e := w.engine(Config{Lease: 30 * time.Second, Poll: time.Second})
+		begun := time.Now()
+		w.stranger(e, 25*time.Second)
+		defer w.start(e)()
+		defer w.handle(e, "a", 1, nil)()
+		lost := false
+		w.store.Plan(func(c storetest.Call) storetest.Fault {
+			if closing := time.Since(begun) > 29*time.Second; c.Method != storetest.Reap || !closing || lost {
+				return storetest.None
+			}
+			lost = true
+			return storetest.After
+		})
+		pass(44 * time.Second)
+		require.True(w, lost)
+		require.Len(w, w.workers(), 1, "it was closed")
+		pass(time.Minute)
+		w.ranOnce(1)
+	})
+}

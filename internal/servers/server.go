@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -94,6 +95,9 @@ func (s *Server) launch(cmd *exec.Cmd) error {
 		_ = cmd.Wait() // how it ended stands in its log
 	}()
 	s.procs = append(s.procs, process{pid: cmd.Process.Pid, born: seen.born, reaped: reaped})
+	if s.detached {
+		return s.note() // at once: whoever starts it may end while it does
+	}
 	return nil
 }
 
@@ -166,6 +170,6 @@ func (s *Server) kill(ctx context.Context) error {
 	for i := len(s.procs) - 1; i >= 0; i-- {
 		errs = append(errs, s.procs[i].kill(ctx))
 	}
-	s.procs = nil
+	s.procs = slices.DeleteFunc(s.procs, func(p process) bool { return !p.alive() })
 	return errors.Join(errs...)
 }

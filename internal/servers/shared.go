@@ -125,10 +125,10 @@ func (s *Services) up(ctx context.Context, k kind) (State, error) {
 		return state, err
 	}
 	if err := server.start(ctx); err != nil {
-		return state, err
+		return state, errors.Join(err, server.note())
 	}
 	state.Pid, state.Started = server.Pid(), true
-	return state, server.note()
+	return state, nil
 }
 
 // Down ends those that were started below this folder, and removes what they
@@ -157,6 +157,9 @@ func (s *Services) down(ctx context.Context, k kind) error {
 	}
 	if err := server.end(ctx, server.stop); err != nil {
 		return errors.Join(err, server.note())
+	}
+	if ask1(ctx, k, server.URL()) == nil { // one that was not noted, or somebody else's
+		return server.note()
 	}
 	return os.RemoveAll(server.dir)
 }

@@ -285,6 +285,8 @@ func TestFenceHoldsOffClosing(t *testing.T) {
 			AND classid = (SELECT hashtext(value)::bit(32)::bigint FROM millrace_meta WHERE name = 'store')::oid)`).Scan(&waits))
 		return waits
 	}, 30*time.Second, 5*time.Millisecond)
+	_, err = s.Beat(t.Context(), store.Beat{Worker: store.Worker{Key: worker}, Lease: time.Minute})
+	require.NoError(t, err, "a heartbeat waits neither for the commit nor for who wants to close")
 	select {
 	case err := <-closed:
 		t.Fatal("closed in the middle of a commit", err)
@@ -295,4 +297,28 @@ func TestFenceHoldsOffClosing(t *testing.T) {
 
 	_, err = fenced(worker)
 	require.Equal(t, stale, conflictOf(err), "it is closed")
+}
+
+// Closing costs the server a lock for each worker, so many are closed in pieces.
+func TestManyWorkersAreClosed(t *testing.T) {
+	s := open(t, newSchema(t), store.Options{})
+	var named []int64
+	for i := range 2*mostReaped + 40 {
+		lease := time.Microsecond
+		if i%2 == 0 {
+			lease = time.Hour
+		}
+		b, err := s.Beat(t.Context(), store.Beat{Worker: store.Worker{Host: "h"}, Lease: lease})
+		require.NoError(t, err)
+		if lease == time.Hour {
+			named = append(named, b.Key)
+		}
+	}
+	spared := named[0]
+	r, err := s.Reap(t.Context(), store.Reap{Expired: true, Workers: named[1:], Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, r.Closed, 2*mostReaped+39)
+	require.Zero(t, r.Next, "it looked for messages, too")
+	_, err = s.Beat(t.Context(), store.Beat{Worker: store.Worker{Key: spared}, Lease: time.Minute})
+	require.NoError(t, err)
 }

@@ -51,25 +51,29 @@ func (s *Store) call(ctx context.Context, op string, f func(*session) error) err
 	return explain(op, err)
 }
 
+// mostReaped is how many workers millrace_reap closes at a time.
+const mostReaped = 256
+
 // Reap implements [store.Store]. Whether a lease has ended is judged by the
 // time at which Reap was called. Closing a worker waits for its commits under
 // way. Errors: store.ErrUnavailable, store.ErrSchema, store.ErrClosed and the
 // context's.
 func (s *Store) Reap(ctx context.Context, r store.Reap) (store.Reaped, error) {
 	var out store.Reaped
-	err := s.call(ctx, "reap", func(x *session) error {
-		out = store.Reaped{}
-		return x.query(sqlReap, func(row []driver.Value) error {
-			if integer(row[0]) == 1 {
-				out.Closed = append(out.Closed, workerOf(row[1:]))
+	for more := true; more; {
+		err := s.call(ctx, "reap", func(x *session) error {
+			return x.query(sqlReap, func(row []driver.Value) error {
+				if integer(row[0]) == 1 {
+					out.Closed = append(out.Closed, workerOf(row[1:]))
+					return nil
+				}
+				out.Freed, more, out.Now, out.Next = int(integer(row[1])), integer(row[5]) >= mostReaped, instant(row[7]), integer(row[8])
 				return nil
-			}
-			out.Freed, out.Now, out.Next = int(integer(row[1])), instant(row[7]), integer(row[8])
-			return nil
-		}, s.at(), r.Expired, integers(r.Workers), r.After, int64(max(r.Limit, 0)))
-	})
-	if err != nil {
-		return store.Reaped{}, err
+			}, s.at(), r.Expired, integers(r.Workers), r.After, int64(max(r.Limit, 0)))
+		})
+		if err != nil {
+			return store.Reaped{}, err
+		}
 	}
 	slices.SortFunc(out.Closed, func(a, b store.Worker) int { return cmp.Compare(a.Key, b.Key) })
 	if out.Freed > 0 {

@@ -320,7 +320,9 @@ func TestQueueWithoutLeader(t *testing.T) {
 	server.Start()
 	plain, err := tr.Publisher()
 	require.NoError(t, err)
-	require.NoError(t, plain.Publish("connected", message.NewMessage("0", nil)), "it waits for the connection")
+	require.Eventually(t, func() bool { // it waits a while for the connection
+		return plain.Publish("connected", message.NewMessage("0", nil)) == nil
+	}, patience, time.Millisecond)
 	within, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	err = pub.PublishBatch(within, []store.Publication{{Topic: "orphan", UUID: "2"}})

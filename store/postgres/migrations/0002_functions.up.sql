@@ -429,7 +429,12 @@ $$;
 -- message was registered before, and no key is given twice: so an unknown
 -- worker stays unknown, whatever happens meanwhile.
 --
--- Parts: 0 now, freed, next; 1 worker that was closed.
+-- A worker's commits under way are waited for before anything is locked that its
+-- heartbeat needs; should it beat meanwhile, its lease has not expired. Each that
+-- is to be closed costs a lock in the server's memory, so there are 256 of them
+-- at most, and then no messages are freed yet.
+--
+-- Parts: 0 now, freed, next, how many were to be closed; 1 worker that was closed.
 CREATE FUNCTION millrace_reap(
     at bigint, expired boolean, closing bigint[], behind bigint, pieces bigint
 ) RETURNS TABLE (
@@ -448,15 +453,19 @@ DECLARE
 BEGIN
     IF expired OR cardinality(closing) > 0 THEN
         gone := ARRAY(SELECT v.key FROM millrace_workers v
-            WHERE v.key = ANY (closing) OR (expired AND v.until < moment) ORDER BY v.key FOR UPDATE);
+            WHERE v.key = ANY (closing) OR (expired AND v.until < moment) ORDER BY v.key LIMIT 256);
         PERFORM pg_advisory_xact_lock(hashtext(m.value), (g & 2147483647)::integer)
             FROM millrace_meta m, unnest(gone) AS g WHERE m.name = 'store';
         RETURN QUERY WITH closed AS (
-            DELETE FROM millrace_workers w WHERE w.key = ANY (gone) RETURNING w.*
+            DELETE FROM millrace_workers w WHERE w.key IN (
+                SELECT v.key FROM millrace_workers v
+                WHERE v.key = ANY (gone) AND (v.key = ANY (closing) OR v.until < moment)
+                ORDER BY v.key FOR UPDATE
+            ) RETURNING w.*
         ) SELECT 1::smallint, c.key, c.host, c.boot, c.pidns, c.pid, c.born, c.started, c.until FROM closed c;
     END IF;
-    IF pieces <= 0 THEN
-        RETURN QUERY SELECT 0::smallint, 0::bigint, '', '', '', 0::bigint, '', coalesce(at, millrace_now()), behind;
+    IF pieces <= 0 OR cardinality(gone) >= 256 THEN
+        RETURN QUERY SELECT 0::smallint, 0::bigint, '', '', '', coalesce(cardinality(gone), 0)::bigint, '', coalesce(at, millrace_now()), behind;
         RETURN;
     END IF;
     SELECT max(s.seq), count(*), array_agg(DISTINCT s.worker) FILTER (WHERE s.worker <> 0)
