@@ -56,7 +56,7 @@ const mostReaped = 256
 
 // Reap implements [store.Store]. Whether a lease has ended is judged by the
 // time at which Reap was called. Closing a worker waits for its commits under
-// way. Errors: store.ErrUnavailable, store.ErrSchema, store.ErrClosed and the
+// way. Of many, 256 are closed at a time: after an error, some may be. Errors: store.ErrUnavailable, store.ErrSchema, store.ErrClosed and the
 // context's.
 func (s *Store) Reap(ctx context.Context, r store.Reap) (store.Reaped, error) {
 	var out store.Reaped
