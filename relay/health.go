@@ -14,10 +14,10 @@ type health struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	failing map[string]bool // what fails: publishing, or the subscription of a topic
-	since   time.Time       // when the first of them did
-	fails   int             // of publishing, in a row
-	until   time.Time       // when publishing is to be tried again
+	failing map[string]time.Time // what fails, and when it last did: publishing, or the subscription of a topic
+	since   time.Time            // when the first of them did
+	fails   int                  // of publishing, in a row
+	until   time.Time            // when publishing is to be tried again
 }
 
 // publishing is what of the broker health is about when nothing else is named.
@@ -42,24 +42,26 @@ func (h *health) bad(what string, err error) {
 		h.log.Warn("millrace: the broker does not answer; messages go on through the store", "error", err)
 	}
 	if h.failing == nil {
-		h.failing = map[string]bool{}
+		h.failing = map[string]time.Time{}
 	}
-	h.failing[what] = true
+	h.failing[what] = now
 	if what == publishing {
 		h.until = now.Add(min(50*time.Millisecond<<min(h.fails, 7), 5*time.Second))
 		h.fails++
 	}
 }
 
-// good notes that something works.
-func (h *health) good(what string) {
+// good notes that something works that was begun then. What was begun before
+// the last failure says nothing: it may have ended before that, too.
+func (h *health) good(what string, begun time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	failed, failing := h.failing[what]
+	if !failing || begun.Before(failed) {
+		return
+	}
 	if what == publishing {
 		h.fails = 0
-	}
-	if !h.failing[what] {
-		return
 	}
 	delete(h.failing, what)
 	if len(h.failing) == 0 {
@@ -72,7 +74,7 @@ func (h *health) now() tried {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case !h.failing[publishing]:
+	case h.failing[publishing].IsZero():
 		return fully
 	case time.Now().Before(h.until):
 		return not

@@ -168,12 +168,13 @@ func (r *Relay) send(ctx context.Context, ms []*store.Message) {
 }
 
 func (r *Relay) publish(ctx context.Context, all []store.Publication) error {
+	begun := time.Now()
 	err := publishAll(ctx, r.broker, all)
 	if err != nil {
 		r.health.bad(publishing, err)
 		return err
 	}
-	r.health.good(publishing)
+	r.health.good(publishing, begun)
 	return nil
 }
 

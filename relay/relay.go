@@ -165,6 +165,7 @@ func (r *Relay) subscription(ctx context.Context, topic string, each func(contex
 		return err
 	}
 	defer func() { _ = sub.Close() }() // what is in flight then comes again
+	begun := time.Now()
 	in, err := sub.Subscribe(ctx, topic)
 	if err != nil {
 		return err
@@ -173,7 +174,7 @@ func (r *Relay) subscription(ctx context.Context, topic string, each func(contex
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		if wait(lasts, steady) {
-			r.health.good(topic)
+			r.health.good(topic, begun)
 		}
 	})
 	each(ctx, topic, in)

@@ -107,8 +107,10 @@ func (l *load) run() *load {
 }
 
 // feed starts runs and waits for them, a few at a time, until finish.
-func (l *load) feed() *load {
-	for i := range 4 {
+func (l *load) feed() *load { return l.feedMany(4) }
+
+func (l *load) feedMany(atATime int) *load {
+	for i := range atATime {
 		host := l.routers[i%len(l.routers)]
 		l.all.Go(func() {
 			pace := time.NewTicker(300 * time.Millisecond) // others work as well

@@ -77,7 +77,9 @@ func (w *wire) befalls(request []byte) fault {
 		return healthy
 	}
 	f := w.fault
-	w.fault = healthy
+	if f != dead {
+		w.fault = healthy
+	}
 	return f
 }
 
