@@ -4,7 +4,6 @@ package amqp_test
 import (
 	"testing"
 
-	"github.com/millrace-go/millrace/internal/pairs"
 	"github.com/millrace-go/millrace/saga/sagatest/pairtest"
 )
 
@@ -14,5 +13,5 @@ func TestMain(m *testing.M) { pairtest.Main(m) }
 //
 //semantics:pairs *+amqp
 func TestPairs(t *testing.T) {
-	pairtest.Run(t, func(p pairs.Pair) bool { return p.Broker == "amqp" })
+	pairtest.Run(t, "*+amqp")
 }

@@ -1,12 +1,13 @@
 // Package pairtest runs the suite of sagas on pairs of a store and a broker,
 // each check in a place of its own on the servers that tests share. It is for
 // tests only. The pairs are spread over test packages, which go test runs side by
-// side and each within its own time limit: sagatest has the stores alone,
-// sagatest/amqp and sagatest/brokers those with a broker.
+// side and each within its own time limit: sagatest has those inside the process,
+// sagatest/servers, sagatest/amqp and sagatest/brokers the others.
 package pairtest
 
 import (
 	"flag"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -33,10 +34,12 @@ func Main(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// Run runs the suite on the pairs of which a package takes care.
-func Run(t *testing.T, ours func(pairs.Pair) bool) {
+// Run runs the suite on the pairs of which a package takes care: those that match
+// a pattern, see [pairs.Matching].
+func Run(t *testing.T, patterns ...string) {
 	for _, p := range pairs.All {
-		if ours(p) {
+		ours := func(pattern string) bool { return slices.Contains(pairs.Matching(pattern), p.String()) }
+		if slices.ContainsFunc(patterns, ours) {
 			t.Run(p.String(), func(t *testing.T) { sagatest.Run(t, suite(p)) })
 		}
 	}
