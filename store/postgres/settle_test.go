@@ -20,7 +20,7 @@ import (
 // statement.
 const (
 	pass       = iota
-	loseAnswer // hands it on, and cuts the client off
+	loseAnswer // hands it on, and cuts the client off instead of answering
 	loseAsked  // swallows it; the server keeps its end open
 )
 
@@ -74,15 +74,31 @@ func (c *cutter) accept() {
 		c.mu.Lock()
 		c.conns = append(c.conns, client, server)
 		c.mu.Unlock()
-		c.all.Go(func() { c.forward(client, server) })
+		lost := make(chan struct{})
+		c.all.Go(func() { c.forward(client, server, lost) })
 		c.all.Go(func() {
-			_, _ = io.Copy(client, server)
+			_, _ = io.Copy(answers{client, lost}, server)
 			_ = client.Close()
 		})
 	}
 }
 
-func (c *cutter) forward(client, server net.Conn) {
+// answers are what the server says, until the next one is to be lost.
+type answers struct {
+	net.Conn
+	lost chan struct{}
+}
+
+func (a answers) Write(b []byte) (int, error) {
+	select {
+	case <-a.lost:
+		return 0, io.ErrClosedPipe
+	default:
+		return a.Conn.Write(b)
+	}
+}
+
+func (c *cutter) forward(client, server net.Conn, lost chan struct{}) {
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := client.Read(buf)
@@ -94,11 +110,12 @@ func (c *cutter) forward(client, server net.Conn) {
 			c.begins.Add(1)
 		}
 		if c.commits(buf[:n]) && c.next.Load() != pass {
-			mode := c.next.Swap(pass)
-			_ = client.Close()
-			if mode == loseAnswer {
+			if c.next.Swap(pass) == loseAnswer {
+				close(lost) // the client is cut off when the server has answered
 				_, _ = server.Write(buf[:n])
+				return
 			}
+			_ = client.Close()
 			return // the server's end stays open
 		}
 		if _, err := server.Write(buf[:n]); err != nil {
