@@ -109,6 +109,7 @@ func (l *load) run() *load {
 // feed starts runs and waits for them, a few at a time, until finish.
 func (l *load) feed() *load { return l.feedMany(4) }
 
+// feedMany is feed with so many at a time.
 func (l *load) feedMany(atATime int) *load {
 	for i := range atATime {
 		host := l.routers[i%len(l.routers)]

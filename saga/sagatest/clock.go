@@ -242,7 +242,7 @@ func wrongClockLease(x *fixture) {
 	}
 	var reaps []int64
 	for _, n := range nodes {
-		reaps = append(reaps, n.reaps.Load()+5) // there are three in a lease
+		reaps = append(reaps, n.reaps.Load()+8) // longer than a lease: there are three in one
 	}
 	for i, n := range nodes {
 		x.until("all look for dead workers", func() bool { return n.reaps.Load() >= reaps[i] })
