@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,12 +8,24 @@ import (
 	"io"
 	"os"
 	osexec "os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// chunk is how many runs a worker process is asked to start at once.
-const chunk = 100
+const (
+	// chunk is how many runs a worker process is asked to start at once, and
+	// chunksAhead how many times it is asked before it has told that it did:
+	// its clients must never wait for the next order.
+	chunk       = 100
+	chunksAhead = 4
+
+	// hearEvery is how often what worker processes tell is read. Who reads each
+	// line at once takes the time from those that are measured.
+	hearEvery = 5 * time.Millisecond
+)
 
 // fleet is worker processes on one place, and the runs that they are to start.
 type fleet struct {
@@ -52,7 +63,7 @@ type worker struct {
 	cmd    *osexec.Cmd
 	in     io.WriteCloser
 	ready  chan struct{}
-	told   chan struct{} // a chunk was started
+	told   chan [2]int   // a chunk was started
 	gone   chan struct{} // closed when the process has ended and was heard out
 	killed atomic.Bool
 }
@@ -65,7 +76,7 @@ func (f *fleet) add(ctx context.Context) error {
 	}
 	w := &worker{
 		cmd: osexec.Command(self), ready: make(chan struct{}),
-		told: make(chan struct{}, 1), gone: make(chan struct{}),
+		told: make(chan [2]int, chunksAhead), gone: make(chan struct{}),
 	}
 	w.cmd.Env = append(os.Environ(), workerEnv+"="+f.assignment)
 	w.cmd.Stderr = os.Stderr
@@ -98,9 +109,15 @@ func (f *fleet) add(ctx context.Context) error {
 // hear reads what a process tells, until it has ended.
 func (f *fleet) hear(w *worker, out io.Reader) {
 	defer close(w.gone)
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		f.heard(w, lines.Text()+"\n")
+	for buf, rest := make([]byte, 64<<10), ""; ; time.Sleep(hearEvery) {
+		n, err := out.Read(buf)
+		lines := strings.SplitAfter(rest+string(buf[:n]), "\n")
+		for _, text := range lines[:len(lines)-1] {
+			f.heard(w, text)
+		}
+		if rest = lines[len(lines)-1]; err != nil {
+			break
+		}
 	}
 	if err := w.cmd.Wait(); err != nil && !w.killed.Load() {
 		f.fail(fmt.Errorf("a worker process ended: %w", err))
@@ -108,15 +125,15 @@ func (f *fleet) hear(w *worker, out io.Reader) {
 }
 
 func (f *fleet) heard(w *worker, text string) {
-	var run, step int
+	var c [2]int
 	var reason string
 	switch {
-	case scanned(text, enteredLine, &run, &step):
-		f.rec.enter(run, step)
+	case enteredIn(text, &c):
+		f.rec.enter(c[0], c[1])
 	case text == readyLine:
 		close(w.ready)
-	case scanned(text, startedLine, &run, &step):
-		w.told <- struct{}{}
+	case scanned(text, startedLine, &c[0], &c[1]):
+		w.told <- c
 	case scanned(text, failedLine, &reason):
 		f.fail(errors.New(reason))
 	}
@@ -146,37 +163,31 @@ func (f *fleet) failure() error {
 // feed hands a process one chunk after the other. What a process that dies has
 // not told to be started, another one starts: a run's id makes it one.
 func (f *fleet) feed(ctx context.Context, w *worker) {
+	var asked [][2]int
 	for {
+		more := f.chunks
+		if len(asked) == chunksAhead {
+			more = nil
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.gone:
-			return
 		case <-f.started:
 			return
-		case c := <-f.chunks:
-			if !w.start(f.rec.name, c) {
+		case <-w.gone:
+			for _, c := range asked {
 				f.chunks <- c
-				return
 			}
+			return
+		case c := <-more:
+			asked = append(asked, c)
+			_, _ = fmt.Fprintf(w.in, startLine, f.rec.name, c[0], c[1]) // fails when the process is gone
+		case c := <-w.told:
+			asked = slices.DeleteFunc(asked, func(a [2]int) bool { return a == c })
 			if f.unstarted.Add(-1) == 0 {
 				close(f.started)
 			}
 		}
-	}
-}
-
-// start has the process start a chunk, and reports whether it did.
-func (w *worker) start(name string, c [2]int) bool {
-	if _, err := fmt.Fprintf(w.in, startLine, name, c[0], c[1]); err != nil {
-		<-w.gone
-		return false
-	}
-	select {
-	case <-w.told:
-		return true
-	case <-w.gone:
-		return false
 	}
 }
 

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace-go/millrace/router"
@@ -40,7 +43,7 @@ const (
 	startLine   = "start %s %d %d\n"
 	readyLine   = "ready\n"
 	startedLine = "started %d %d\n"
-	enteredLine = "entered %d %d\n"
+	enteredWord = "entered "
 	failedLine  = "failed %q\n"
 )
 
@@ -71,30 +74,55 @@ func workOn(ctx context.Context, text string, in io.Reader, tell *teller) error 
 		return err
 	}
 	defer r.Close()
-	first := found[0].bind(r, a.Service, func(run, step int) { tell.line(enteredLine, run, step) })
+	first := found[0].bind(r, a.Service, tell.entered)
 	return r.RunWhile(ctx, func(ctx context.Context) error {
 		tell.line(readyLine)
 		return obey(ctx, r, first, a.Clients, in, tell)
 	})
 }
 
-// obey starts the runs that the input asks for.
+// order is a chunk of runs to start.
+type order struct {
+	id       string
+	from, to int
+	left     atomic.Int64 // that are not in the store yet
+}
+
+// obey starts the runs that the input asks for, in the order of asking.
 func obey(ctx context.Context, h saga.Host, first saga.Task[payload], clients int, in io.Reader, tell *teller) error {
-	for orders := bufio.NewScanner(in); orders.Scan(); {
-		var id string
-		var from, to int
-		if _, err := fmt.Sscanf(orders.Text()+"\n", startLine, &id, &from, &to); err != nil {
-			return fmt.Errorf("order %q: %w", orders.Text(), err)
-		}
-		err := share(ctx, clients, to-from, func(ctx context.Context, i int) error {
-			return startUntilStored(ctx, h, first, id, from+i)
-		})
-		if err != nil {
-			return err
-		}
-		tell.line(startedLine, from, to)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	type start struct {
+		*order
+		run int
 	}
-	return nil
+	starts := make(chan start)
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for s := range starts {
+				if err := startUntilStored(ctx, h, first, s.id, s.run); err != nil {
+					fail(err)
+				} else if s.left.Add(-1) == 0 {
+					tell.line(startedLine, s.from, s.to)
+				}
+			}
+		})
+	}
+	for lines := bufio.NewScanner(in); lines.Scan() && ctx.Err() == nil; {
+		o := &order{}
+		if _, err := fmt.Sscanf(lines.Text()+"\n", startLine, &o.id, &o.from, &o.to); err != nil {
+			fail(fmt.Errorf("order %q: %w", lines.Text(), err))
+			break
+		}
+		o.left.Store(int64(o.to - o.from))
+		for run := o.from; run < o.to; run++ {
+			starts <- start{o, run}
+		}
+	}
+	close(starts)
+	all.Wait()
+	return context.Cause(ctx)
 }
 
 // startUntilStored starts a run. A store that is away is asked again, for some
@@ -127,4 +155,27 @@ func (t *teller) line(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, _ = io.WriteString(t.out, text) // who listened is gone: the input ends as well
+}
+
+// entered tells that a handler was entered, at the cost of one write.
+func (t *teller) entered(run, step int) {
+	b := append(make([]byte, 0, 32), enteredWord...)
+	b = append(strconv.AppendInt(b, int64(run), 10), ' ')
+	b = append(strconv.AppendInt(b, int64(step), 10), '\n')
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, _ = t.out.Write(b)
+}
+
+// enteredIn reads what entered tells.
+func enteredIn(text string, into *[2]int) bool {
+	rest, ok := strings.CutPrefix(text, enteredWord)
+	if !ok {
+		return false
+	}
+	run, step, _ := strings.Cut(strings.TrimSuffix(rest, "\n"), " ")
+	var errs [2]error
+	into[0], errs[0] = strconv.Atoi(run)
+	into[1], errs[1] = strconv.Atoi(step)
+	return errs == [2]error{}
 }
