@@ -33,6 +33,7 @@ type fleet struct {
 	rec        *record
 	chunks     chan [2]int // runs from, to: not yet started
 	unstarted  atomic.Int64
+	off        chan struct{} // closed when the first may be started
 	started    chan struct{} // closed when all are
 	failed     chan error    // of a process that ended by itself
 
@@ -49,7 +50,7 @@ func newFleet(a assignment, rec *record) (*fleet, error) {
 	n := len(rec.ended)
 	f := &fleet{
 		assignment: string(text), rec: rec, chunks: make(chan [2]int, (n+chunk-1)/chunk),
-		started: make(chan struct{}), failed: make(chan error, 1),
+		off: make(chan struct{}), started: make(chan struct{}), failed: make(chan error, 1),
 	}
 	for i := 0; i < n; i += chunk {
 		f.chunks <- [2]int{i, min(n, i+chunk)}
@@ -163,6 +164,13 @@ func (f *fleet) failure() error {
 // feed hands a process one chunk after the other. What a process that dies has
 // not told to be started, another one starts: a run's id makes it one.
 func (f *fleet) feed(ctx context.Context, w *worker) {
+	select {
+	case <-f.off:
+	case <-ctx.Done():
+		return
+	case <-w.gone:
+		return
+	}
 	var asked [][2]int
 	for {
 		more := f.chunks

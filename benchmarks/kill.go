@@ -54,6 +54,7 @@ func killed(ctx context.Context, b *bench, w workload) (line, error) {
 		return line{}, err
 	}
 	defer c.close()
+	close(c.off)
 	killing, stop := context.WithCancel(ctx)
 	var restarts int
 	kills := make(chan error, 1)

@@ -19,7 +19,7 @@ func TestKilledWorkersLoseNothing(t *testing.T) {
 }
 
 func TestOneOfTwoIsKilled(t *testing.T) {
-	l := lines(t, "-workload", "two", "-store", "sqlite:", "-n", "300")[0]
+	l := lines(t, "-workload", "two", "-store", "sqlite:", "-n", "300", "-lease", "2s")[0]
 	require.EqualValues(t, 1, l["kills"])
 	require.EqualValues(t, 0, l["losses"])
 	require.InDelta(t, number(l, "steps_per_s")/number(l, "alone_per_s"), l["gain"], 1e-6)

@@ -41,10 +41,28 @@ func together(ctx context.Context, b *bench, processes int) (line, error) {
 		return line{}, err
 	}
 	defer c.close()
+	if err := c.acquaint(ctx, processes); err != nil {
+		return line{}, err
+	}
+	close(c.off)
 	if err := c.wait(ctx); err != nil {
 		return line{}, err
 	}
 	return c.line(ctx)
+}
+
+// acquaint waits until processes know of each other: they look at intervals,
+// and share a store in another way than one that has it to itself.
+func (c *crew) acquaint(ctx context.Context, processes int) error {
+	if processes == 1 {
+		return nil
+	}
+	select {
+	case <-time.After(c.lease/3 + 500*time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // oneOfTwo measures chain3 in two processes, of which one is killed when a
@@ -55,6 +73,7 @@ func oneOfTwo(ctx context.Context, b *bench) (line, error) {
 		return line{}, err
 	}
 	defer c.close()
+	close(c.off)
 	if err := c.rec.waitEnds(ctx, int64(b.n/3)); err != nil {
 		return line{}, err
 	}

@@ -247,9 +247,10 @@ func (c *committer) applied() (before <-chan struct{}, told chan<- struct{}) {
 
 // mayOverlap reports whether the next batch may set off before those on their
 // way are durable: if it is no smaller than they are. A commit costs the same
-// whatever is in it, so small ones that overlap get in each other's way.
+// whatever is in it, so small ones that overlap get in each other's way. Those
+// of other processes overlap anyway.
 func (c *committer) mayOverlap() bool {
-	return c.ahead < mostAhead && len(c.queue) >= min(c.size, c.e.cfg.Batch)
+	return c.ahead < mostAhead && !c.e.company.Load() && len(c.queue) >= min(c.size, c.e.cfg.Batch)
 }
 
 // settled ends what applied began.

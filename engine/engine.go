@@ -92,6 +92,7 @@ type Engine struct {
 	known   atomic.Pointer[map[string]bool]
 
 	relaying atomic.Bool // the relay runs
+	company  atomic.Bool // the store has other workers
 
 	mu      sync.Mutex
 	running bool

@@ -117,6 +117,7 @@ func (e *Engine) closeDead(ctx context.Context, expired bool) (store.Reaped, err
 	if err := ctx.Err(); err != nil {
 		return store.Reaped{}, err
 	}
+	e.company.Store(len(found.Workers) > 1)
 	r := store.Reap{Expired: expired}
 	for _, w := range found.Workers {
 		if w.Key != e.worker.Load() && gone(w, e.me) {

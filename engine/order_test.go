@@ -61,3 +61,30 @@ func TestBatchesAreToldInTheirOrder(t *testing.T) {
 		require.Empty(w, w.open())
 	})
 }
+
+// A process that has the store to itself keeps two batches on their way;
+// several keep one each.
+func TestBatchesOverlapInOneProcessOnly(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := &ahead{w.inner, make(chan chan struct{}, 10)}
+		e := w.engine(Config{Store: a})
+		defer w.start(e)()
+		two := func() (underway int) {
+			answers := together(w.Context(), w, e, 1)
+			second := together(w.Context(), w, e, 1)
+			underway = len(a.settles)
+			for _, answer := range []<-chan error{answers, second} {
+				close(<-a.settles)
+				require.NoError(w, <-answer)
+			}
+			return underway
+		}
+		require.Equal(w, 2, two())
+		leave := w.start(w.engine(Config{}))
+		pass(e.cfg.Lease)
+		require.Equal(w, 1, two())
+		leave()
+		pass(e.cfg.Lease)
+		require.Equal(w, 2, two())
+	})
+}
