@@ -29,8 +29,9 @@ const (
 	Joined        = "millrace_joined"  // the payload is what a join hands over
 	Key           = "millrace_key"     // exclusive key
 	Priority      = "millrace_priority"
-	ReplyTo       = "reply_to"       // topic that a reply goes to
-	CorrelationID = "correlation_id" // copied into the reply
+	Parked        = "millrace_parked" // why a message was put aside
+	ReplyTo       = "reply_to"        // topic that a reply goes to
+	CorrelationID = "correlation_id"  // copied into the reply
 )
 
 type heldKey struct{}

@@ -23,6 +23,8 @@
 //     and its message is a dead letter. Let a task at home decide it.
 //   - A task that pages through the results of a fork, or reads an event's data
 //     by reference, must be one of the run's own store.
-//   - A foreign message over a limit stays in the broker, and comes again until
-//     the limit is raised or somebody takes it away.
+//
+// A foreign message over a limit is parked: published as it was to the topic
+// "<topic>.parked", with the reason in its metadata, and acknowledged. Publishing
+// it to its topic again, once the limit is raised, takes it up.
 package relay

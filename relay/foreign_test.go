@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,22 +100,48 @@ func (w *world) letters(n *node) (all []saga.DeadLetter) {
 	return all
 }
 
-// A foreign message that is over a limit waits in the broker; others go on.
+// A foreign message that is over a limit is parked as it was; others go on.
 //
-// M7
+// M7, R6
 func TestForeignMessageThatIsTooLarge(t *testing.T) {
 	onStores(t, func(w *world) {
 		task := saga.NewTask[string]("svc/task")
 		ran := make(chan string, 1)
-		n := w.node("home", func(c *router.Config) { c.PayloadLimit = 20 })
+		n := w.node("home", func(c *router.Config) { c.PayloadLimit = 100 })
 		saga.Handle(n, task, func(_ context.Context, v string) (saga.Step, error) { ran <- v; return nil, nil })
 		n.run()
-		w.publish("svc", naming("svc/task", "a", `"123456789012345678901234567890"`))
-		w.publish("svc", naming("svc/task", "b", `"fits"`))
+		large := `"` + strings.Repeat("1234567890", 10) + `"`
+		w.publish("svc", naming("svc/task", "a", large))
+		verbose := naming("svc/task", "b", `"1"`)
+		verbose.Metadata["note"] = large
+		w.publish("svc", verbose)
+		w.publish("svc", naming("svc/task", "c", `"fits"`))
 		require.Equal(w, "fits", get(w, ran))
-		w.until("it is said", func() bool { return n.log.have("over the size limit") > 0 })
+		parked := w.received("svc.parked", 2)
+		require.Equal(w, large, string(parked["a"].Payload))
+		require.Equal(w, "svc/task", parked["a"].Metadata["millrace_task"])
+		require.Contains(w, parked["a"].Metadata["millrace_parked"], "payload for svc/task has 102 bytes, limit 100")
+		require.Contains(w, parked["b"].Metadata["millrace_parked"], "metadata has")
+		w.until("it is said", func() bool { return n.log.have("it is parked") == 2 })
 		w.empty("home")
 	})
+}
+
+// received takes n messages of a topic from the broker, by their UUID.
+func (w *world) received(topic string, n int) map[string]*message.Message {
+	w.Helper()
+	sub, err := w.broker.Transport.Subscriber(n)
+	require.NoError(w, err)
+	defer func() { require.NoError(w, sub.Close()) }()
+	in, err := sub.Subscribe(w.ctx, topic)
+	require.NoError(w, err)
+	got := map[string]*message.Message{}
+	for len(got) < n {
+		msg := get(w, in)
+		msg.Ack()
+		got[msg.UUID] = msg
+	}
+	return got
 }
 
 // A plain handler's message that waits for its retry is not given to the

@@ -89,14 +89,30 @@ func (r *Relay) insert(ctx context.Context, topic string, msg *message.Message) 
 		out.Sends = []step.Send{foreign(topic, msg)}
 	}
 	_, err := r.engine.Commit(ctx, out)
-	if out.Source.Home != nil && (errors.Is(err, step.ErrTooLarge) || errors.Is(err, step.ErrBadName)) {
+	switch refused := errors.Is(err, step.ErrTooLarge) || errors.Is(err, step.ErrBadName); {
+	case refused && out.Source.Home != nil:
 		out.Sends, out.Failure = nil, step.FailureOf(err) // its own store is told
 		_, err = r.engine.Commit(ctx, out)
+	case refused:
+		err = r.park(topic, msg, err)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("millrace: a message from the broker can't be taken in; it will come again", "topic", topic, "message", msg.UUID, "error", err)
 	}
 	answer(err, msg)
+}
+
+// park puts a foreign message that no store takes where people can look at it:
+// it would come again for ever. If that fails it does, and is parked then.
+func (r *Relay) park(topic string, msg *message.Message, why error) error {
+	parked := msg.Copy()
+	parked.Metadata[envelope.Parked] = why.Error()
+	to := topic + ".parked"
+	if err := r.broker.Publish(to, parked); err != nil {
+		return err
+	}
+	r.log.Warn("millrace: a message from the broker can't be taken in; it is parked", "topic", topic, "parked", to, "message", msg.UUID, "error", why)
+	return nil
 }
 
 // foreign is the message of a producer that knows nothing of stores. One that

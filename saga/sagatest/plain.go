@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -14,9 +15,11 @@ import (
 
 	"github.com/millrace-go/millrace/engine"
 	"github.com/millrace-go/millrace/middleware"
+	"github.com/millrace-go/millrace/router"
 	"github.com/millrace-go/millrace/saga"
 	"github.com/millrace-go/millrace/step"
 	"github.com/millrace-go/millrace/store"
+	"github.com/millrace-go/millrace/transports"
 	"github.com/millrace-go/millrace/transports/native"
 )
 
@@ -25,6 +28,7 @@ var plainChecks = []check{
 	{"a plain handler's failures are retried, and then dead letters", plainRetries},
 	{"what a plain handler publishes is part of its commit", plainCommit},
 	{"a message from outside is run once for its UUID", foreignMessages},
+	{"a message from outside that is over a limit is refused or parked, and stops nobody", foreignTooLarge},
 	{"a plain handler's message can start a task", plainToTask},
 }
 
@@ -183,4 +187,52 @@ func plainToTask(x *fixture) {
 	n.run()
 	require.NoError(x, n.Publisher().Publish("in", message.NewMessage("u1", nil)))
 	require.Equal(x, 7, get(x, ran))
+}
+
+// M7, R6
+func foreignTooLarge(x *fixture) {
+	const limit = 1000
+	n := x.node(func(c *router.Config) { c.PayloadLimit = limit })
+	ran := make(chan string, 9)
+	task := saga.NewTask[string]("svc/task")
+	saga.Handle(n, task, func(_ context.Context, v string) (saga.Step, error) { ran <- v; return nil, nil })
+	n.run()
+	foreign := func(uuid, text string) *message.Message {
+		msg := message.NewMessage(uuid, []byte(`"`+text+`"`))
+		msg.Metadata.Set("millrace_task", task.Name())
+		return msg
+	}
+	large := foreign("large", strings.Repeat("x", limit))
+	if x.place.Transport == "" {
+		require.ErrorIs(x, n.Publisher().Publish("svc", large), step.ErrTooLarge)
+		require.NoError(x, n.Publisher().Publish("svc", foreign("fits", "fits")))
+		require.Equal(x, "fits", get(x, ran))
+		return
+	}
+	const parked = "svc.parked"
+	n.topics[parked] = true
+	t, err := transports.Open(x.ctx, x.place.Transport)
+	require.NoError(x, err)
+	x.others = append(x.others, func() { require.NoError(x, t.Close()) })
+	if a, ok := t.(transports.Attacher); ok {
+		s := x.handle()
+		x.others = append(x.others, func() { require.NoError(x, s.Close()) })
+		_, err := a.Attach(x.ctx, s)
+		require.NoError(x, err)
+	}
+	pub, err := t.Publisher()
+	require.NoError(x, err)
+	require.NoError(x, pub.Publish("svc", large, foreign("fits", "fits")))
+	require.Equal(x, "fits", get(x, ran))
+	sub, err := t.Subscriber(1)
+	require.NoError(x, err)
+	in, err := sub.Subscribe(x.ctx, parked)
+	require.NoError(x, err)
+	msg := get(x, in)
+	msg.Ack()
+	require.Equal(x, large.UUID, msg.UUID)
+	require.Equal(x, large.Payload, msg.Payload)
+	require.Equal(x, task.Name(), msg.Metadata.Get("millrace_task"))
+	require.Contains(x, msg.Metadata.Get("millrace_parked"), "over the size limit")
+	require.Empty(x, ran)
 }
