@@ -22,6 +22,12 @@ type Engine interface {
 	End(ctx context.Context, u *step.Unit, err error) error
 }
 
+// ErrRefused says that a message from outside is over a limit (the error wraps
+// step.ErrTooLarge or step.ErrBadName as well): the store will not take it in,
+// however often it comes. Watermill's PoisonQueueWithFilter, added before
+// [Idempotency], can put such messages aside.
+var ErrRefused = errors.New("the store does not take the message in")
+
 // Idempotency makes each message have one outcome, stored together with what
 // the handler brought forth: its decisions, and the messages that a plain
 // Watermill handler returns, which are stored as messages to the handler's
@@ -79,7 +85,11 @@ func held(e Engine, msg *message.Message) (*store.Message, error) {
 		return m, nil
 	}
 	ctx := msg.Context()
-	return e.Take(ctx, message.HandlerNameFromCtx(ctx), envelope.SourceID(msg), envelope.Send(message.SubscribeTopicFromCtx(ctx), msg))
+	m, err := e.Take(ctx, message.HandlerNameFromCtx(ctx), envelope.SourceID(msg), envelope.Send(message.SubscribeTopicFromCtx(ctx), msg))
+	if errors.Is(err, step.ErrTooLarge) || errors.Is(err, step.ErrBadName) {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return m, err
 }
 
 // decided sees to errors that nobody inside has decided about.

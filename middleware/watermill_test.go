@@ -80,6 +80,7 @@ func (s *service) run() (stop func()) {
 func (s *service) newRouter() *message.Router {
 	r, err := message.NewRouter(message.RouterConfig{}, watermill.NopLogger{})
 	require.NoError(s, err)
+	r.AddMiddleware(s.putAside)
 	r.AddMiddleware(middleware.Chain(s.engine, func(*store.Message) middleware.Rules { return s.rules })...)
 	pub := native.NewPublisher(s.engine) // never used: Idempotency hands the Router nothing
 	r.AddHandler("orders", "orders", s.broker, "receipts", pub, s.order)
@@ -89,6 +90,17 @@ func (s *service) newRouter() *message.Router {
 		return nil
 	})
 	return r
+}
+
+// putAside does what a PoisonQueueWithFilter of Watermill's does.
+func (s *service) putAside(h message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		out, err := h(msg)
+		if errors.Is(err, middleware.ErrRefused) {
+			return nil, s.broker.Publish("orders.parked", msg.Copy())
+		}
+		return out, err
+	}
 }
 
 // order answers each order with a receipt, or fails as it is told to.
@@ -203,6 +215,24 @@ func TestPoisonIsADeadLetter(t *testing.T) {
 			}
 		}
 		require.Equal(s, 1, stacks)
+	})
+}
+
+// M7, R6: a middleware before ours can put aside what is over a limit.
+//
+//semantics:stores memory
+func TestRefusedMessageCanBePutAside(t *testing.T) {
+	inService(t, middleware.Rules{}, func(s *service) {
+		parked, err := s.broker.Subscribe(s.Context(), "orders.parked")
+		require.NoError(s, err)
+		large := make([]byte, step.Limits{}.WithDefaults().Payload+1)
+		require.NoError(s, s.broker.Publish("orders", message.NewMessage("large", large)))
+		msg := <-parked
+		msg.Ack()
+		require.Equal(s, "large", msg.UUID)
+		require.Len(s, msg.Payload, len(large))
+		s.place("fits")
+		require.Equal(s, map[string]int{"fits": 1, "receipt of fits": 1}, s.ran())
 	})
 }
 

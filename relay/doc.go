@@ -24,7 +24,8 @@
 //   - A task that pages through the results of a fork, or reads an event's data
 //     by reference, must be one of the run's own store.
 //
-// A foreign message over a limit is parked: published as it was to the topic
-// "<topic>.parked", with the reason in its metadata, and acknowledged. Publishing
-// it to its topic again, once the limit is raised, takes it up.
+// A foreign message over a limit, to a task or to a plain handler, is parked:
+// published as it was to the topic "<topic>.parked", with the reason in its
+// metadata, and acknowledged. Publishing it to its topic again, once the limit
+// is raised, takes it up.
 package relay

@@ -94,7 +94,7 @@ func (r *Relay) insert(ctx context.Context, topic string, msg *message.Message) 
 		out.Sends, out.Failure = nil, step.FailureOf(err) // its own store is told
 		_, err = r.engine.Commit(ctx, out)
 	case refused:
-		err = r.park(topic, msg, err)
+		err = r.Park(topic, msg, err)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("millrace: a message from the broker can't be taken in; it will come again", "topic", topic, "message", msg.UUID, "error", err)
@@ -102,9 +102,10 @@ func (r *Relay) insert(ctx context.Context, topic string, msg *message.Message) 
 	answer(err, msg)
 }
 
-// park puts a foreign message that no store takes where people can look at it:
-// it would come again for ever. If that fails it does, and is parked then.
-func (r *Relay) park(topic string, msg *message.Message, why error) error {
+// Park puts a foreign message of a topic, which no store takes, where people can
+// look at it: it would come again for ever. It blocks until the broker has it.
+// If that fails, the message is to come again, and is parked then.
+func (r *Relay) Park(topic string, msg *message.Message, why error) error {
 	parked := msg.Copy()
 	parked.Metadata[envelope.Parked] = why.Error()
 	to := topic + ".parked"

@@ -2,10 +2,12 @@ package router
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/millrace-go/millrace/engine"
+	"github.com/millrace-go/millrace/middleware"
 	"github.com/millrace-go/millrace/store"
 	"github.com/millrace-go/millrace/transports"
 	"github.com/millrace-go/millrace/transports/native"
@@ -38,6 +40,18 @@ func (r *Router) addPlain(wm *message.Router, sub message.Subscriber, p plainHan
 	}
 	wm.AddHandler(p.name, p.from, sub, to, pub, p.fn)
 	return nil
+}
+
+// park is a middleware that puts aside what comes from the broker and can't be
+// taken into the store, now or later.
+func (r *Router) park(h message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		out, err := h(msg)
+		if errors.Is(err, middleware.ErrRefused) {
+			return nil, r.relay.Park(message.SubscribeTopicFromCtx(msg.Context()), msg, err)
+		}
+		return out, err
+	}
 }
 
 // renamed subscribes to another topic than it is asked for.

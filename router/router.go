@@ -295,6 +295,9 @@ func (r *Router) compose() (*message.Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.relay != nil {
+		wm.AddMiddleware(r.park)
+	}
 	wm.AddMiddleware(middleware.Chain(r.engine, r.rules)...)
 	wm.AddMiddleware(r.extra...)
 	sub := native.NewSubscriber(r.engine, native.Config{Concurrency: r.cfg.Concurrency, Begun: true})

@@ -196,6 +196,10 @@ func foreignTooLarge(x *fixture) {
 	ran := make(chan string, 9)
 	task := saga.NewTask[string]("svc/task")
 	saga.Handle(n, task, func(_ context.Context, v string) (saga.Step, error) { ran <- v; return nil, nil })
+	n.AddHandler("plain", "in", "", func(msg *message.Message) ([]*message.Message, error) {
+		ran <- strings.Trim(string(msg.Payload), `"`)
+		return nil, nil
+	})
 	n.run()
 	foreign := func(uuid, text string) *message.Message {
 		msg := message.NewMessage(uuid, []byte(`"`+text+`"`))
@@ -204,13 +208,13 @@ func foreignTooLarge(x *fixture) {
 	}
 	large := foreign("large", strings.Repeat("x", limit))
 	if x.place.Transport == "" {
-		require.ErrorIs(x, n.Publisher().Publish("svc", large), step.ErrTooLarge)
-		require.NoError(x, n.Publisher().Publish("svc", foreign("fits", "fits")))
-		require.Equal(x, "fits", get(x, ran))
+		for _, topic := range []string{"svc", "in"} {
+			require.ErrorIs(x, n.Publisher().Publish(topic, large), step.ErrTooLarge)
+			require.NoError(x, n.Publisher().Publish(topic, foreign("fits", "fits")))
+			require.Equal(x, "fits", get(x, ran))
+		}
 		return
 	}
-	const parked = "svc.parked"
-	n.topics[parked] = true
 	t, err := transports.Open(x.ctx, x.place.Transport)
 	require.NoError(x, err)
 	x.others = append(x.others, func() { require.NoError(x, t.Close()) })
@@ -222,17 +226,21 @@ func foreignTooLarge(x *fixture) {
 	}
 	pub, err := t.Publisher()
 	require.NoError(x, err)
-	require.NoError(x, pub.Publish("svc", large, foreign("fits", "fits")))
-	require.Equal(x, "fits", get(x, ran))
 	sub, err := t.Subscriber(1)
 	require.NoError(x, err)
-	in, err := sub.Subscribe(x.ctx, parked)
-	require.NoError(x, err)
-	msg := get(x, in)
-	msg.Ack()
-	require.Equal(x, large.UUID, msg.UUID)
-	require.Equal(x, large.Payload, msg.Payload)
-	require.Equal(x, task.Name(), msg.Metadata.Get("millrace_task"))
-	require.Contains(x, msg.Metadata.Get("millrace_parked"), "over the size limit")
+	for _, topic := range []string{"svc", "in"} {
+		parked := topic + ".parked"
+		n.topics[parked] = true
+		require.NoError(x, pub.Publish(topic, large, foreign("fits", "fits")))
+		require.Equal(x, "fits", get(x, ran))
+		in, err := sub.Subscribe(x.ctx, parked)
+		require.NoError(x, err)
+		msg := get(x, in)
+		msg.Ack()
+		require.Equal(x, large.UUID, msg.UUID)
+		require.Equal(x, large.Payload, msg.Payload)
+		require.Equal(x, task.Name(), msg.Metadata.Get("millrace_task"))
+		require.Contains(x, msg.Metadata.Get("millrace_parked"), "over the size limit")
+	}
 	require.Empty(x, ran)
 }
