@@ -9,7 +9,8 @@
 //
 // Without a broker, messages travel through the store itself: that transport
 // is package native, which the router builds since it needs the engine. Each
-// transport passes the suite in transporttest.
+// transport passes the suite in transporttest. One may live in another module:
+// examples/transport does.
 package transports
 
 import (
