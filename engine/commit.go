@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -213,6 +214,9 @@ func (c *committer) withdraw(r *request) bool {
 // leadBatch commits what is ready. The lead is passed on as soon as the store
 // can take the next batch, which may be before this one is durable.
 func (c *committer) leadBatch(leader *request) {
+	if c.crowded() {
+		runtime.Gosched()
+	}
 	batch := c.take()
 	outs := make([]*step.Outcome, len(batch))
 	for i, r := range batch {
@@ -270,6 +274,14 @@ func (c *committer) passOn() {
 		return
 	}
 	c.queue[0].appoint()
+}
+
+// crowded reports whether the last batch was of several. Those whom it let go on
+// are about to come back then: a leader who lets them run first takes them along.
+func (c *committer) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.size > 1
 }
 
 func (c *committer) take() []*request {
