@@ -192,7 +192,7 @@ func (x *subscription) run(concurrency int) {
 		case x.out <- given:
 		case <-x.end:
 			cancel()
-			x.in <- e // for whoever subscribes next
+			x.putBack(e)
 			return
 		}
 		flying.Go(func() {
@@ -232,5 +232,14 @@ func (x *subscription) again(e entry) {
 	case <-time.After(time.Millisecond << min(e.refused, 10)):
 	case <-x.end:
 	}
-	x.in <- e
+	x.putBack(e)
+}
+
+// putBack leaves a message to whoever takes it next. A topic that stays full
+// loses it, so that nobody's end waits for that; the store publishes it again.
+func (x *subscription) putBack(e entry) {
+	select {
+	case x.in <- e:
+	case <-time.After(drain):
+	}
 }
