@@ -8,8 +8,8 @@ import (
 
 // limits measure, by the scheme of a store's URL, the transitions in a second
 // that the store does at most. A transition inserts a row of 200 bytes,
-// updates one and deletes one, by integer keys, 100 to a transaction, by the
-// store's own driver.
+// updates one and deletes one, by integer keys, 100 to a transaction, or on Redis
+// to a pipeline, by the store's own driver.
 var limits = map[string]func(ctx context.Context, b *bench) (float64, error){
 	"memory":     plainLimit,
 	"sqlite":     sqliteLimit,

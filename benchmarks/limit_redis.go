@@ -18,12 +18,12 @@ var transitionsText string
 
 var transitionsScript = redis.NewScript(transitionsText)
 
-// redisLimit measures the server of the store, on one connection, on two, and
-// on eight: while the script of one runs, the others are on their way, and the
-// server brings to disk together what is ready together.
+// redisLimit measures the server of the store, on one connection, on two and on
+// four: while it works for one, the others are on their way, and it brings to
+// disk together what is ready together.
 func redisLimit(ctx context.Context, b *bench) (float64, error) {
 	best := 0.0
-	for _, conns := range []int{1, 2, 8} {
+	for _, conns := range []int{1, 2, 4} {
 		v, err := redisRate(ctx, b.store, conns, b.limitFor)
 		if err != nil {
 			return 0, fmt.Errorf("on %d connections: %w", conns, err)
@@ -68,16 +68,18 @@ func redisRate(ctx context.Context, rawURL string, conns int, d time.Duration) (
 	return float64(total) / took.Seconds(), errors.Join(errs...)
 }
 
-// redisTransitions makes transitions, 100 to a script, until the time is up.
-// Each row that is written is sent, as with the other stores.
+// redisTransitions makes transitions until the time is up: each is a script,
+// 100 to a pipeline. Each row that is written is sent, as with the other stores.
 func redisTransitions(ctx context.Context, c *redis.Client, place string, until time.Time) (done int, err error) {
-	args := []any{0, rowsBefore / 2, rowsBefore}
-	for range 2 * transitionsInTx {
-		args = append(args, strings.Repeat("x", rowSize))
-	}
-	for ; time.Now().Before(until); done += transitionsInTx {
-		args[0] = done
-		err := transitionsScript.EvalSha(ctx, c, []string{place}, args...).Err()
+	body := strings.Repeat("x", rowSize)
+	for time.Now().Before(until) {
+		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for range transitionsInTx {
+				transitionsScript.EvalSha(ctx, p, []string{place}, done, rowsBefore/2, rowsBefore, body, body)
+				done++
+			}
+			return nil
+		})
 		if err != nil {
 			return done, err
 		}

@@ -59,9 +59,9 @@ func plain(ctx context.Context, b *bench) (l line, err error) {
 	return c.run(ctx, wm, func(v payload) error { return publish(over.publisher, topics[0], v) }, b.clients)
 }
 
-// plainBefore measures the plain Router over the pair's broker; 0 when there
+// plainBeside measures the plain Router over the pair's broker; 0 when there
 // is none.
-func plainBefore(ctx context.Context, b *bench) (float64, error) {
+func plainBeside(ctx context.Context, b *bench) (float64, error) {
 	if !b.pair.brokered() || buses[scheme(b.transport)] == nil {
 		return 0, nil
 	}

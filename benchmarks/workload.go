@@ -79,7 +79,7 @@ func alone(pairs []pair) []pair {
 	return out
 }
 
-// median measures a workload some times, each time after the store's limit,
+// median measures a workload some times, each time beside the store's limit,
 // and returns the measurement whose ratio is in the middle. It has the
 // duplicates and losses of all of them.
 func median(ctx context.Context, w workload, b *bench, times int) (line, error) {
@@ -107,30 +107,45 @@ func median(ctx context.Context, w workload, b *bench, times int) (line, error) 
 	return l, nil
 }
 
-// once measures a workload, right after the limit of its store and the plain
-// Router over its broker.
-func (w workload) once(ctx context.Context, b *bench) (l line, err error) {
-	var top, bare float64
-	if !w.alone {
-		top, err = labelled(ctx, "limit", b, limit)
+// once measures a workload, and right before and right after it what it is held
+// against: what a machine gives changes within seconds.
+func (w workload) once(ctx context.Context, b *bench) (line, error) {
+	before, err := w.heldAgainst(ctx, b)
+	if err != nil {
+		return line{}, err
 	}
-	if err == nil && w.chain {
-		bare, err = labelled(ctx, "plain", b, plainBefore)
+	l, err := labelled(ctx, w.name, b, w.run)
+	if err != nil {
+		return l, err
 	}
-	if err == nil {
-		l, err = labelled(ctx, w.name, b, w.run)
-	}
+	after, err := w.heldAgainst(ctx, b)
 	if err != nil {
 		return l, err
 	}
 	w.tell(&l, b)
-	if top > 0 {
+	if top := (before.limit + after.limit) / 2; top > 0 {
 		l.Limit, l.Ratio = top, l.StepsPerS/top
 	}
-	if bare > 0 {
+	if bare := (before.plain + after.plain) / 2; bare > 0 {
 		l.Plain, l.PlainRatio = bare, l.StepsPerS/bare
 	}
 	return l, nil
+}
+
+// sticks are what is measured with: steps in a second; 0 where there is nothing to compare.
+type sticks struct {
+	limit float64 // of the store
+	plain float64 // of a plain Router over the broker
+}
+
+func (w workload) heldAgainst(ctx context.Context, b *bench) (s sticks, err error) {
+	if !w.alone {
+		s.limit, err = labelled(ctx, "limit", b, limit)
+	}
+	if err == nil && w.chain {
+		s.plain, err = labelled(ctx, "plain", b, plainBeside)
+	}
+	return s, err
 }
 
 // labelled calls fn under a label that profiles show.
