@@ -19,19 +19,24 @@ type Group struct {
 
 // Open opens a subscription, and has a goroutine of its own run it. Their
 // context ends with ctx, and when the group is closed. An error of open is
-// returned; then nothing is run.
+// returned, or Err if it is that the group was closed meanwhile; then nothing is
+// run.
 func (g *Group) Open(ctx context.Context, open func(context.Context) error, run func(context.Context)) error {
-	ctx, end, err := g.begin(ctx)
+	life, end, err := g.begin(ctx)
 	if err != nil {
 		return err
 	}
-	if err := open(ctx); err != nil {
+	if err := open(life); err != nil {
+		interrupted := life.Err() != nil && ctx.Err() == nil
 		end()
+		if interrupted {
+			return g.Err
+		}
 		return err
 	}
 	go func() {
 		defer end()
-		run(ctx)
+		run(life)
 	}()
 	return nil
 }

@@ -57,13 +57,29 @@ func TestGroupThatCanNotOpen(t *testing.T) {
 		g := &Group{Err: errGroup}
 		run := func(context.Context) { t.Error("it is not open") }
 		require.ErrorIs(t, g.Open(t.Context(), func(context.Context) error { return errOpen }, run), errOpen)
+	})
+}
 
-		opening := make(chan error)
-		go func() {
-			opening <- g.Open(t.Context(), func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, run)
-		}()
+// Who is about to open a subscription when the group is closed is told so;
+// whose own context ends is told that.
+func TestGroupThatIsClosedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &Group{Err: errGroup}
+		run := func(context.Context) { t.Error("it is not open") }
+		waits := func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		own, end := context.WithCancel(t.Context())
+		errs := make(chan error, 1)
+		go func() { errs <- g.Open(own, waits, run) }()
+		synctest.Wait()
+		end()
+		require.ErrorIs(t, <-errs, context.Canceled)
+
+		go func() { errs <- g.Open(t.Context(), waits, run) }()
 		synctest.Wait()
 		g.Close()
-		require.ErrorIs(t, <-opening, context.Canceled, "closing ends what is being opened")
+		require.ErrorIs(t, <-errs, errGroup)
 	})
 }
