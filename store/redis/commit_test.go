@@ -248,7 +248,7 @@ func TestWake(t *testing.T) {
 	c := p.client(t)
 	asleep := func() {
 		t.Helper()
-		require.Eventually(t, func() bool { return c.Exists(t.Context(), p.key("sleep")).Val() == 1 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return c.Exists(t.Context(), p.key("sleep")).Val() == 1 }, 20*time.Second, time.Millisecond)
 	}
 	asleep()
 	for range 5 {
@@ -279,7 +279,7 @@ func TestWake(t *testing.T) {
 			default:
 			}
 			return c.Exists(t.Context(), p.key("sleep")).Val() == 1
-		}, 5*time.Second, time.Millisecond)
+		}, 20*time.Second, time.Millisecond)
 	}
 	cancel()
 	var last error

@@ -105,7 +105,7 @@ func TestUnknownOutcome(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Commit(t.Context(), store.Keys{}, decide) }()
 	<-cut
-	require.Eventually(t, func() bool { return count(t, p.open(t, store.Options{})) == 7 }, 5*time.Second, 2*time.Millisecond)
+	require.Eventually(t, func() bool { return count(t, p.open(t, store.Options{})) == 7 }, 20*time.Second, 2*time.Millisecond)
 	w.breakWith(dead, "")
 	err = <-ended
 	if err != nil { // it may have been settled before
@@ -218,7 +218,7 @@ func TestServerThatLostCommits(t *testing.T) {
 	first := nextOf(t, s)
 	require.NotContains(t, log.String(), "lost commits")
 	require.NoError(t, p.client(t).Set(t.Context(), p.key("next"), "1", 0).Err())
-	require.Eventually(t, func() bool { return nextOf(t, s) > first+1000 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return nextOf(t, s) > first+1000 }, 20*time.Second, time.Millisecond)
 	require.Equal(t, 1, strings.Count(log.String(), "lost commits"))
 }
 
