@@ -49,6 +49,7 @@ const (
 
 // work is a worker process. It runs handlers until its input ends.
 func work(ctx context.Context, text string, in io.Reader, out io.Writer) error {
+	defer collectSeldom()()
 	tell := &teller{out: out}
 	err := workOn(ctx, text, in, tell)
 	if err != nil {

@@ -13,7 +13,8 @@ type workload struct {
 	name  string
 	n     int  // runs, jobs or messages, when the command line says nothing
 	alone bool // it uses no store, and is measured once for each broker
-	chain bool // a plain Router does the same, and is measured right before
+	chain bool // a plain Router does the same, and is measured beside it
+	heap  bool // it measures memory
 	run   func(ctx context.Context, b *bench) (line, error)
 	fits  func(p pair) bool // where it can be measured; nil: everywhere
 
@@ -33,8 +34,8 @@ func init() {
 		{name: "jobs-single", n: 20_000, run: jobsSingle},
 		{name: "jobs-bulk", n: 50_000, run: jobsBulk},
 		{name: "hop", n: 500, run: hop},
-		{name: "parked", n: 20_000, run: parked},
-		{name: "bigfork", n: 100_000, run: bigfork},
+		{name: "parked", n: 20_000, heap: true, run: parked},
+		{name: "bigfork", n: 100_000, heap: true, run: bigfork},
 		{name: "later", n: 1_000_000, run: later},
 		{name: "idle", n: 1_000_000, run: idle, fits: onPostgres},
 		{name: "two", n: 20_000, run: two, fits: onDisk},
@@ -110,6 +111,9 @@ func median(ctx context.Context, w workload, b *bench, times int) (line, error) 
 // once measures a workload, and right before and right after it what it is held
 // against: what a machine gives changes within seconds.
 func (w workload) once(ctx context.Context, b *bench) (line, error) {
+	if !w.heap {
+		defer collectSeldom()()
+	}
 	before, err := w.heldAgainst(ctx, b)
 	if err != nil {
 		return line{}, err
