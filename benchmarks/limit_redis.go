@@ -19,11 +19,11 @@ var transitionsText string
 var transitionsScript = redis.NewScript(transitionsText)
 
 // redisLimit measures the server of the store, on one connection, on two and on
-// four: while it works for one, the others are on their way, and it brings to
+// eight: while it works for one, the others are on their way, and it brings to
 // disk together what is ready together.
 func redisLimit(ctx context.Context, b *bench) (float64, error) {
 	best := 0.0
-	for _, conns := range []int{1, 2, 4} {
+	for _, conns := range []int{1, 2, 8} {
 		v, err := redisRate(ctx, b.store, conns, b.limitFor)
 		if err != nil {
 			return 0, fmt.Errorf("on %d connections: %w", conns, err)
