@@ -29,6 +29,7 @@ func prepareRedis(s *Server) error {
 		"daemonize no",
 		"appendonly yes",
 		"appendfsync always",
+		"auto-aof-rewrite-min-size 1gb", // by default it writes its log anew each 64 MB: under load each second
 		`save ""`,
 		"maxmemory-policy noeviction",
 	}, s.settings...)...)

@@ -32,6 +32,10 @@
 // prefix, answers everything with [store.ErrSchema] until the process opens it
 // anew.
 //
+// A server writes its log anew when that has doubled, from 64 MB on by default:
+// under load each second or two, by a process that takes a processor. For speed
+// set auto-aof-rewrite-min-size to a GB or more.
+//
 // # How it works
 //
 // A commit is two scripts. The first reads what is named, at one moment. The
