@@ -14,8 +14,8 @@ import (
 // Messages and runs that the cache does not know of must be read.
 type cache struct {
 	mu    sync.Mutex
-	holds map[int64]string // marks of messages that workers hold
-	known.Cache[string]
+	holds map[int64]mark // of messages that workers hold
+	known.Cache[mark]
 }
 
 const mostHolds = 200_000
@@ -23,40 +23,46 @@ const mostHolds = 200_000
 // tidy starts anew when there is too much.
 func (c *cache) tidy() {
 	if c.Tidy() || len(c.holds) > mostHolds {
-		c.holds = map[int64]string{}
+		c.holds = map[int64]mark{}
 	}
 }
+
+// markOf is the mark of what a commit of this Store leaves.
+func markOf(stamp int64) mark { return mark{text: tokenOf(stamp), own: stamp} }
 
 // wrote takes up what a commit with a stamp writes.
 func (c *cache) wrote(stamp int64, changes *store.Changes) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tidy()
-	mark := tokenOf(stamp)
+	left := markOf(stamp)
 	for _, seq := range changes.DeleteMessages {
 		delete(c.holds, seq)
 	}
 	for _, m := range changes.PutMessages {
-		if m.Held() {
-			c.holds[m.Seq] = mark + store.Num(m.Worker)
-		} else {
+		switch {
+		case !m.Held():
 			delete(c.holds, m.Seq)
+		case m.Name == "":
+			c.holds[m.Seq] = mark{text: left.text + store.Num(m.Worker), own: stamp}
+		default:
+			c.holds[m.Seq] = mark{text: left.text + store.Num(m.Worker)} // its name must be looked for
 		}
 	}
-	c.Wrote(mark, changes)
+	c.Wrote(left, changes)
 }
 
 // undo forgets what a commit with a stamp was to write.
 func (c *cache) undo(stamp int64, changes *store.Changes) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	mark := tokenOf(stamp)
+	left := markOf(stamp)
 	for _, m := range changes.PutMessages {
-		if strings.HasPrefix(c.holds[m.Seq], mark) {
+		if strings.HasPrefix(c.holds[m.Seq].text, left.text) {
 			delete(c.holds, m.Seq)
 		}
 	}
-	c.Failed(mark, changes)
+	c.Failed(left, changes)
 }
 
 // saw takes up what was read, and forgets what is not so any more.
@@ -65,7 +71,7 @@ func (c *cache) saw(r *reading) {
 	defer c.mu.Unlock()
 	c.tidy()
 	for _, m := range r.messages {
-		if len(m.Mark) == holderSize && m.Mark[stampSize:] != nobody {
+		if len(m.Mark.text) == holderSize && m.Mark.text[stampSize:] != nobody {
 			c.holds[m.Key] = m.Mark
 		} else {
 			delete(c.holds, m.Key)
@@ -86,11 +92,11 @@ func (c *cache) saw(r *reading) {
 }
 
 // grabbed takes up messages that a worker of this process holds from now on.
-func (c *cache) grabbed(seq int64, mark string) {
+func (c *cache) grabbed(seq int64, stamp string, worker int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tidy()
-	c.holds[seq] = mark
+	c.holds[seq] = mark{text: stamp + store.Num(worker)}
 }
 
 // read answers what keys ask for, if it can. Whether the worker is alive is
@@ -113,7 +119,7 @@ func (c *cache) read(keys store.Keys) (*reading, bool) {
 		if run := r.snap.RunIDs[id]; run != nil {
 			key = store.Num(run.Key)
 		}
-		r.ids = append(r.ids, standing[string]{Key: id, Mark: key})
+		r.ids = append(r.ids, standing[string]{Key: id, Mark: mark{text: key}})
 	}
 	return r, ok
 }
@@ -127,7 +133,7 @@ func (c *cache) readHolds(r *reading) bool {
 			return false
 		}
 		r.messages = append(r.messages, standing[int64]{Key: seq, Mark: mark})
-		r.snap.Holds[seq] = store.Hold{Exists: true, Worker: number(mark[stampSize:])}
+		r.snap.Holds[seq] = store.Hold{Exists: true, Worker: number(mark.text[stampSize:])}
 	}
 	return true
 }

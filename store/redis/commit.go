@@ -103,7 +103,7 @@ func tentative(decide store.Decide, snap *store.Snapshot) (c *store.Changes) {
 // prepare makes a flight of changes. Commits that are decided from here on see
 // them.
 func (s *Store) prepare(l *lane, r *reading, c *store.Changes) (*flight, error) {
-	w := writing{reading: r, changes: c, first: l.next}
+	w := writing{reading: r, changes: c, first: l.next, alone: l.alone.Load()}
 	args, err := w.arguments(s.translate)
 	if err != nil {
 		return nil, err

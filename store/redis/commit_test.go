@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -290,4 +291,138 @@ func TestWake(t *testing.T) {
 	}
 	require.ErrorIs(t, last, context.Canceled)
 	require.Less(t, wakes, own)
+}
+
+// begin starts runs, each with a message that a worker holds.
+func begin(t *testing.T, s store.Store, worker int64, runs int) (keys, seqs []int64) {
+	t.Helper()
+	require.NoError(t, s.Commit(t.Context(), store.Keys{Worker: worker}, func(snap *store.Snapshot) *store.Changes {
+		c := &store.Changes{Seqs: 2 * int64(runs)}
+		keys, seqs = nil, nil
+		for i := range int64(runs) {
+			key, seq := snap.NextSeq+2*i, snap.NextSeq+2*i+1
+			c.PutRuns = append(c.PutRuns, &store.Run{Key: key, ID: store.Num(key), Status: store.Running})
+			c.PutMessages = append(c.PutMessages, &store.Message{Seq: seq, Run: key, Topic: "topic", Worker: worker})
+			keys, seqs = append(keys, key), append(seqs, seq)
+		}
+		return c
+	}))
+	return keys, seqs
+}
+
+func beat(t *testing.T, s store.Store) int64 {
+	t.Helper()
+	b, err := s.Beat(t.Context(), store.Beat{Lease: time.Minute})
+	require.NoError(t, err)
+	return b.Key
+}
+
+// step adds a letter to the states of runs, and returns what they were.
+func step(t *testing.T, s store.Store, keys ...int64) (was []string) {
+	t.Helper()
+	require.NoError(t, s.Commit(t.Context(), store.Keys{Runs: keys}, func(snap *store.Snapshot) *store.Changes {
+		c := &store.Changes{}
+		was = nil
+		for _, key := range keys {
+			run := *snap.Runs[key]
+			was = append(was, string(run.State))
+			run.State = append(slices.Clone(run.State), 'x')
+			c.PutRuns = append(c.PutRuns, &run)
+		}
+		return c
+	}))
+	return was
+}
+
+// While a process is alone, what it wrote is not compared; as soon as another
+// writes, all that was written before is, also what comes up much later.
+func TestNotAloneAnyMore(t *testing.T) {
+	p := newPlace(t, shared(t))
+	s, other := p.open(t, store.Options{}), p.open(t, store.Options{})
+	defer s.Close()
+	defer other.Close()
+	c := p.client(t)
+	by := func() string { return c.Get(t.Context(), p.key("by")).Val() }
+	keys, _ := begin(t, s, beat(t, s), 3)
+	a, b, third := keys[0], keys[1], keys[2]
+
+	first := by()
+	for range 3 {
+		step(t, s, a, b, third)
+	}
+	require.Equal(t, first, by(), "nobody else has written")
+
+	require.Equal(t, []string{"xxx"}, step(t, other, third))
+	require.Equal(t, []string{"xxx", "xxxx"}, step(t, s, a, third), "though it knows of nobody else yet")
+	step(t, s, a, b, third)
+
+	require.Equal(t, []string{"xxxxx"}, step(t, other, a))
+	require.NotEqual(t, first, by())
+	step(t, s, b) // from here on it is alone again, but what it knows of a is old
+	second := by()
+	step(t, s, b)
+	require.Equal(t, second, by())
+	require.NotEqual(t, first, second)
+	require.Equal(t, []string{"xxxxxx", "xxxxxx", "xxxxxx"}, step(t, s, a, b, third))
+	require.Equal(t, []string{"xxxxxxx", "xxxxxxx", "xxxxxxx"}, step(t, other, a, b, third))
+}
+
+// What a reaper frees is looked at again.
+func TestAloneButForAReaper(t *testing.T) {
+	p := newPlace(t, shared(t))
+	s, other := p.open(t, store.Options{}), p.open(t, store.Options{})
+	defer s.Close()
+	defer other.Close()
+	worker := beat(t, s)
+	keys, seqs := begin(t, s, worker, 1)
+	step(t, s, keys...)
+	_, err := other.Reap(t.Context(), store.Reap{Workers: []int64{worker}, Limit: 10})
+	require.NoError(t, err)
+	held := true
+	require.NoError(t, s.Commit(t.Context(), store.Keys{Holds: seqs}, func(snap *store.Snapshot) *store.Changes {
+		held = snap.Holds[seqs[0]].Worker == worker
+		return set(1)(snap)
+	}))
+	require.False(t, held, "somebody else may have it by now")
+}
+
+// A message that this process holds goes back to its queue, a name of one that
+// it deletes is free again, and a run that it ends can be purged, though it is
+// alone.
+func TestAloneWithIndexes(t *testing.T) {
+	p := newPlace(t, shared(t))
+	s := p.open(t, store.Options{})
+	defer s.Close()
+	worker := beat(t, s)
+	keys, seqs := begin(t, s, worker, 1)
+	step(t, s, keys[0])
+	var timer int64
+	require.NoError(t, s.Commit(t.Context(), store.Keys{Worker: worker, Holds: seqs}, func(snap *store.Snapshot) *store.Changes {
+		require.Equal(t, worker, snap.Holds[seqs[0]].Worker)
+		timer = snap.NextSeq
+		return &store.Changes{Seqs: 1, PutMessages: []*store.Message{
+			{Seq: seqs[0], Run: keys[0], Topic: "topic"},
+			{Seq: timer, Run: keys[0], Topic: "other", Name: "timer", Worker: worker},
+		}}
+	}))
+	got, err := s.Grab(t.Context(), store.Grab{Worker: worker, Topics: []string{"topic"}, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, got.Messages, 1)
+	require.Equal(t, seqs[0], got.Messages[0].Seq)
+
+	c := p.client(t)
+	require.EqualValues(t, 1, c.HLen(t.Context(), p.key("name")).Val())
+	require.NoError(t, s.Commit(t.Context(), store.Keys{Worker: worker, Holds: []int64{timer}}, func(*store.Snapshot) *store.Changes {
+		return &store.Changes{DeleteMessages: []int64{timer}}
+	}))
+	require.Zero(t, c.HLen(t.Context(), p.key("name")).Val())
+
+	require.NoError(t, s.Commit(t.Context(), store.Keys{Runs: keys}, func(snap *store.Snapshot) *store.Changes {
+		run := *snap.Runs[keys[0]]
+		run.Status, run.Ended = store.Finished, 1
+		return &store.Changes{PutRuns: []*store.Run{&run}}
+	}))
+	n, err := s.Purge(t.Context(), store.Purge{EndedBefore: 2, Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
 }

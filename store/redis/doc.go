@@ -49,7 +49,9 @@
 // Most commits save the first script: what this process has written or read last
 // it knows (cache.go), and what it knows is checked like anything that was read.
 // So the next commit is decided while the one before it is on its way
-// (flight.go). Where other processes change the same rows, this turns out wrong
+// (flight.go). And what this process itself has left so is not even compared, as
+// long as nobody else has written since: the key by tells who wrote last. (Who
+// changes anything by hand should delete it.) Where other processes change the same rows, this turns out wrong
 // more often, and commits read again for a while.
 //
 // Each commit leaves a token, by which one whose answer was lost is found: it
@@ -74,7 +76,7 @@
 //	id, ended              runs by id; closed ones by their end
 //	row, rows, until       rows; their keys in order; those that may be purged some day
 //	w, worker              workers; the key that was given last
-//	next, lane:*           the next free number; tokens of commits
+//	next, lane:*, by       the next free number; tokens of commits; who wrote last
 //	freed, sleep, wake     wake-ups: a count, who sleeps, and a channel
 //	x:*                    never the store's own
 //

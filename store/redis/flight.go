@@ -30,6 +30,21 @@ type flight struct {
 // tokenOf is what a commit shows on its lane, and in what it writes.
 func tokenOf(stamp int64) string { return string(order.AppendUint64(nil, uint64(stamp))) }
 
+func tokenOrNone(stamp int64) string {
+	if stamp == 0 {
+		return ""
+	}
+	return tokenOf(stamp)
+}
+
+// stampOf undoes tokenOf; 0 for what is no token.
+func stampOf(token string) int64 {
+	if len(token) != stampSize {
+		return 0
+	}
+	return int64(order.Uint64([]byte(token)))
+}
+
 func bit(b bool) string {
 	if b {
 		return "1"
@@ -94,6 +109,8 @@ func (s *Store) send(ctx context.Context, f *flight) error {
 		l.show(f.stamp)
 		s.alarm.mine(a.number())
 		s.pace.Heard(asked, store.Instant(a.number()))
+		token, _ := a.text()
+		rise(&l.alone, stampOf(token))
 		return nil
 	case 0:
 		what, _ := a.text()

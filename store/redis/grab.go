@@ -45,7 +45,7 @@ func (s *Store) grabbed(a *answers, worker int64) store.Grabbed {
 			continue
 		}
 		m.Worker = worker
-		s.cache.grabbed(m.Seq, v[:stampSize]+store.Num(worker))
+		s.cache.grabbed(m.Seq, v[:stampSize], worker)
 		got.Messages = append(got.Messages, m)
 	}
 	for a.more() {

@@ -18,6 +18,10 @@ type lane struct {
 	shown  atomic.Int64 // stamp of the last commit that is known to have landed
 	broken atomic.Bool  // it is not known what it shows
 
+	// alone is the stamp of the commit since which nobody else has written, as far
+	// as is known here; 0 if nothing is.
+	alone atomic.Int64
+
 	open      bool // it shows a token; this and the next are guarded by Store.order
 	next, end int64
 	got       time.Time // when the numbers were
@@ -27,9 +31,12 @@ func newLane() *lane { return &lane{name: rand.Text()} }
 
 // show notes that a commit has landed, and so all before it. Their answers may
 // come in any order.
-func (l *lane) show(stamp int64) {
-	for shown := l.shown.Load(); stamp > shown && !l.shown.CompareAndSwap(shown, stamp); {
-		shown = l.shown.Load()
+func (l *lane) show(stamp int64) { rise(&l.shown, stamp) }
+
+// rise sets v to n, unless it is more already.
+func rise(v *atomic.Int64, n int64) {
+	for was := v.Load(); n > was && !v.CompareAndSwap(was, n); {
+		was = v.Load()
 	}
 }
 

@@ -27,12 +27,21 @@ type reading struct {
 	ranges   []extent
 }
 
-// standing is how something stood: stamp (and holder), or the number that it
-// leads to; empty for what was absent.
-type standing[K comparable] = known.Standing[K, string]
+// standing is how something stood.
+type standing[K comparable] = known.Standing[K, mark]
+
+// mark is how something stood: stamp (and holder), or the number that it leads
+// to; empty for what was absent.
+type mark struct {
+	text string
+
+	// own is the stamp of the commit of this Store that left it so, if one did: as
+	// long as nobody else writes, it still is.
+	own int64
+}
 
 // unread marks what was not read, and may be as it likes.
-const unread = "*"
+var unread = mark{text: "*"}
 
 // extent is what was in a range of an ordered set.
 type extent struct {
@@ -190,11 +199,11 @@ func (r *reading) takeHolds(a *answers, holds []int64) {
 	r.snap.Holds = room[int64, store.Hold](len(r.keys.Holds))
 	r.messages = make([]standing[int64], 0, len(holds)+len(r.keys.Messages))
 	for _, seq := range holds {
-		mark, ok := a.text()
-		r.messages = append(r.messages, standing[int64]{Key: seq, Mark: mark})
+		v, ok := a.text()
+		r.messages = append(r.messages, standing[int64]{Key: seq, Mark: mark{text: v}})
 		var h store.Hold
-		if ok && len(mark) == holderSize {
-			h = store.Hold{Exists: true, Worker: number(mark[stampSize:])}
+		if ok && len(v) == holderSize {
+			h = store.Hold{Exists: true, Worker: number(v[stampSize:])}
 		}
 		r.snap.Holds[seq] = h
 	}
@@ -230,7 +239,7 @@ func (r *reading) noteMessage(seq int64, v string, ok bool) (*store.Message, err
 	if err != nil {
 		return nil, err
 	}
-	r.messages = append(r.messages, standing[int64]{Key: seq, Mark: v[:holderSize]})
+	r.messages = append(r.messages, standing[int64]{Key: seq, Mark: mark{text: v[:holderSize]}})
 	return m, nil
 }
 
@@ -243,7 +252,7 @@ func (r *reading) noteRun(key int64, v string, ok bool) (*store.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.runs = append(r.runs, standing[int64]{Key: key, Mark: v[:stampSize]})
+	r.runs = append(r.runs, standing[int64]{Key: key, Mark: mark{text: v[:stampSize]}})
 	return run, nil
 }
 
@@ -256,7 +265,7 @@ func (r *reading) noteRow(key store.RowKey, v string, ok bool) (*store.Row, erro
 	if err != nil {
 		return nil, err
 	}
-	r.rows = append(r.rows, standing[store.RowKey]{Key: key, Mark: v[:stampSize]})
+	r.rows = append(r.rows, standing[store.RowKey]{Key: key, Mark: mark{text: v[:stampSize]}})
 	return row, nil
 }
 
@@ -278,7 +287,7 @@ func (r *reading) takeRunIDs(a *answers) error {
 	for _, id := range r.keys.RunIDs {
 		key, _ := a.text()
 		v, ok := a.text()
-		r.ids = append(r.ids, standing[string]{Key: id, Mark: key})
+		r.ids = append(r.ids, standing[string]{Key: id, Mark: mark{text: key}})
 		r.snap.RunIDs[id] = nil
 		if key == "" {
 			continue
@@ -358,7 +367,7 @@ func (r *reading) takeNamed(a *answers) error {
 	for _, n := range r.keys.Named {
 		seq, _ := a.text()
 		v, ok := a.text()
-		r.names = append(r.names, standing[string]{Key: nameOf(n), Mark: seq})
+		r.names = append(r.names, standing[string]{Key: nameOf(n), Mark: mark{text: seq}})
 		r.snap.Named[n] = nil
 		if seq == "" {
 			continue
@@ -391,14 +400,15 @@ func compare(a, b int64) int {
 	return 0
 }
 
-// seen returns how a number stood in a sorted list; ok is false if it was not
-// read.
-func seen(list []standing[int64], key int64) (mark string, ok bool) {
-	i, ok := slices.BinarySearchFunc(list, key, func(s standing[int64], k int64) int { return compare(s.Key, k) })
-	if !ok {
-		return "", false
-	}
-	return list[i].Mark, true
+// find finds a number in a sorted list.
+func find(list []standing[int64], key int64) (i int, ok bool) {
+	return slices.BinarySearchFunc(list, key, func(s standing[int64], k int64) int { return compare(s.Key, k) })
+}
+
+// there reports whether a number was read and there, in a sorted list.
+func there(list []standing[int64], key int64) bool {
+	i, ok := find(list, key)
+	return ok && list[i].Mark.text != ""
 }
 
 // joined names all that two sets of keys name.

@@ -14,6 +14,7 @@ type writing struct {
 	*reading
 	changes *store.Changes
 	first   int64 // number that the commit was given
+	alone   int64 // stamp of the commit since which nobody else wrote; 0: it is not known
 
 	args  []any
 	freed bool // messages become free that somebody may wait for
@@ -23,7 +24,7 @@ func (w *writing) arguments(translate func([]store.Publication) ([]store.Stateme
 	c := w.changes
 	w.args = make([]any, 0, 64+3*(len(w.messages)+len(w.runs)+len(w.rows))+
 		2*(len(c.PutMessages)+len(c.PutRuns)+len(c.PutRows))+len(c.DeleteMessages)+len(c.DeleteRows))
-	w.args = append(w.args, numOrNone(w.keys.Worker), bit(w.snap.Alive))
+	w.args = append(w.args, numOrNone(w.keys.Worker), bit(w.snap.Alive), tokenOrNone(w.alone))
 	w.messages, w.runs = sorted(w.messages), sorted(w.runs)
 	if err := w.numbersWereGiven(); err != nil {
 		return nil, err
@@ -56,12 +57,12 @@ func (w *writing) isNew(n int64) bool { return n >= w.first && n < w.first+w.cha
 // with later ones. What was read is there.
 func (w *writing) numbersWereGiven() error {
 	for _, m := range w.changes.PutMessages {
-		if mark, _ := seen(w.messages, m.Seq); m.Seq <= 0 || m.Seq >= w.first+w.changes.Seqs && mark == "" {
+		if m.Seq <= 0 || m.Seq >= w.first+w.changes.Seqs && !there(w.messages, m.Seq) {
 			return fmt.Errorf("message %d: the number was not given out", m.Seq)
 		}
 	}
 	for _, r := range w.changes.PutRuns {
-		if mark, _ := seen(w.runs, r.Key); r.Key <= 0 || r.Key >= w.first+w.changes.Seqs && mark == "" {
+		if r.Key <= 0 || r.Key >= w.first+w.changes.Seqs && !there(w.runs, r.Key) {
 			return fmt.Errorf("run %d: the number was not given out", r.Key)
 		}
 	}
@@ -73,17 +74,19 @@ func (w *writing) numbersWereGiven() error {
 func (w *writing) touch() {
 	messages, runs := len(w.messages), len(w.runs)
 	for _, m := range w.changes.PutMessages {
-		if _, ok := seen(w.messages[:messages], m.Seq); !ok && !w.isNew(m.Seq) {
+		if i, ok := find(w.messages[:messages], m.Seq); ok {
+			w.messages[i].Mark.own = 0 // the script must know where it is entered
+		} else if !w.isNew(m.Seq) {
 			w.messages = append(w.messages, standing[int64]{Key: m.Seq, Mark: unread})
 		}
 	}
 	for _, seq := range w.changes.DeleteMessages {
-		if _, ok := seen(w.messages[:messages], seq); !ok {
+		if _, ok := find(w.messages[:messages], seq); !ok {
 			w.messages = append(w.messages, standing[int64]{Key: seq, Mark: unread})
 		}
 	}
 	for _, r := range w.changes.PutRuns {
-		if _, ok := seen(w.runs[:runs], r.Key); !ok && !w.isNew(r.Key) {
+		if _, ok := find(w.runs[:runs], r.Key); !ok && !w.isNew(r.Key) {
 			w.runs = append(w.runs, standing[int64]{Key: r.Key, Mark: unread})
 		}
 	}
@@ -105,14 +108,18 @@ func (w *writing) touchRow(key store.RowKey) {
 // check writes how all that was read stood.
 func (w *writing) check() {
 	key := func(s standing[int64]) int64 { return s.Key }
-	for piece := range inBlocks(w.messages, key) {
-		w.args = append(w.args, "m", "m:"+blockOf(piece[0].Key), len(piece))
-		w.args = standings(w.args, piece, store.Num)
+	block := func(op, prefix string, list []standing[int64]) {
+		for piece := range inBlocks(list, key) {
+			w.args = append(w.args, op, prefix+blockOf(piece[0].Key), len(piece))
+			w.args = standings(w.args, piece, store.Num)
+		}
 	}
-	for piece := range inBlocks(w.runs, key) {
-		w.args = append(w.args, "r", "r:"+blockOf(piece[0].Key), len(piece))
-		w.args = standings(w.args, piece, store.Num)
-	}
+	messages, own := w.split(w.messages)
+	block("m", "m:", messages)
+	block("M", "m:", own)
+	runs, own := w.split(w.runs)
+	block("r", "r:", runs)
+	block("R", "r:", own)
 	for piece := range slices.Chunk(w.rows, most) {
 		w.args = append(w.args, "o", len(piece))
 		w.args = standings(w.args, piece, memberOf)
@@ -132,13 +139,33 @@ func (w *writing) check() {
 	}
 }
 
+// split takes out of a list what this Store has left so, with nobody else
+// writing since: the script needs to look at it only if somebody does meanwhile.
+func (w *writing) split(list []standing[int64]) (others, own []standing[int64]) {
+	if w.alone == 0 {
+		return list, nil
+	}
+	is := func(s standing[int64]) bool { return s.Mark.own >= w.alone }
+	if !slices.ContainsFunc(list, func(s standing[int64]) bool { return !is(s) }) {
+		return nil, list
+	}
+	for _, s := range list {
+		if is(s) {
+			own = append(own, s)
+		} else {
+			others = append(others, s)
+		}
+	}
+	return others, own
+}
+
 // standings writes keys, then marks.
 func standings[K comparable](args []any, list []standing[K], name func(K) string) []any {
 	for _, s := range list {
 		args = append(args, name(s.Key))
 	}
 	for _, s := range list {
-		args = append(args, s.Mark)
+		args = append(args, s.Mark.text)
 	}
 	return args
 }

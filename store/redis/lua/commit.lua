@@ -5,10 +5,14 @@
 -- ARGV[2] is the lane of the commit, ARGV[3] the token that it must show, and
 -- ARGV[4] the one that it shows afterwards: so a commit whose answer was lost
 -- can be found, and one that is late is void. ARGV[5] is a worker, and ARGV[6]
--- whether it was alive ('0' or '1').
+-- whether it was alive ('0' or '1'). ARGV[7] is the token of the commit since
+-- which nobody but this lane has written, as far as its process knows ('': it
+-- knows nothing): if that is so, what this lane has left is not looked at.
 --
--- Answers: {1, n, time} applied, n the count of times that messages became free,
--- or 0; {0, what} a check failed; {-1, id, key} the id belongs to another run.
+-- Answers: {1, n, time, token} applied, n the count of times that messages became
+-- free, or 0, and the token of the commit since which nobody else has written;
+-- {1, n, time} applied before; {0, what} a check failed; {-1, id, key} the id
+-- belongs to another run.
 local lane = call('GET', ROOT .. 'lane:' .. ARGV[2])
 if lane and landed(lane, ARGV[4]) then
   return { 1, 0, text(now('')) }
@@ -20,13 +24,19 @@ if ARGV[5] ~= '' and call('HEXISTS', ROOT .. 'w', ARGV[5]) ~= tonumber(ARGV[6]) 
   return { 0, 'worker' }
 end
 
-local at = 7
+-- Who wrote last, and the token of the first of its commits since another did.
+-- Beside commits, only a reaper changes what lanes leave: purges delete runs that
+-- are closed, and grabs change messages that nobody holds.
+local by = call('GET', ROOT .. 'by')
+local alone = by == ARGV[2] .. ARGV[7]
+
+local at = 8
 local function take(count)
   at = at + count
   return unpack(ARGV, at - count, at - 1)
 end
 
-local old, oldRun, oldRow, publish = {}, {}, {}, {}
+local old, oldRun, oldRow, publish, own = {}, {}, {}, {}, {}
 local checks, writes = {}, {}
 
 -- same compares the beginnings of values with what was read; '*' was not.
@@ -58,6 +68,28 @@ function checks.r()
   local key, count = take(2)
   count = tonumber(count)
   return same(call('HMGET', ROOT .. key, fields(count)), 8, count, oldRun)
+end
+
+-- Messages of a block that this lane has left so, held and without a name.
+function checks.M()
+  if not alone then
+    return checks.m()
+  end
+  at = at + 2 + 2 * ARGV[at + 1]
+  return true
+end
+
+-- Runs of a block that this lane has left so, and open.
+function checks.R()
+  if not alone then
+    return checks.r()
+  end
+  local first, count = at + 2, tonumber(ARGV[at + 1])
+  for i = first, first + count - 1 do
+    own[ARGV[i]] = true
+  end
+  at = first + 2 * count
+  return true
 end
 
 -- Rows: stamp.
@@ -205,25 +237,18 @@ end
 -- Runs of a block that change, if they exist.
 function writes.S()
   local block, count = take(2)
-  local first = at
-  local gone = false
+  local there = {}
   for _ = 1, tonumber(count) do
     local key, v = take(2)
     local was = oldRun[key]
-    if was then
+    if was or own[key] then
       reschedule(key, was, v)
-    else
-      gone = true
+      there[#there + 1] = key
+      there[#there + 1] = v
     end
   end
-  if not gone then
-    call('HSET', ROOT .. 'r:' .. block, unpack(ARGV, first, at - 1))
-    return
-  end
-  for i = first, at - 1, 2 do
-    if oldRun[ARGV[i]] then
-      call('HSET', ROOT .. 'r:' .. block, ARGV[i], ARGV[i + 1])
-    end
+  if #there > 0 then
+    call('HSET', ROOT .. 'r:' .. block, unpack(there))
   end
 end
 
@@ -281,4 +306,8 @@ while ARGV[at] do
 end
 flush()
 call('SET', ROOT .. 'lane:' .. ARGV[2], ARGV[4], 'EX', 86400)
-return { 1, count, text(now('')) }
+if not by or sub(by, 1, #by - 8) ~= ARGV[2] then
+  by = ARGV[2] .. ARGV[4]
+  call('SET', ROOT .. 'by', by)
+end
+return { 1, count, text(now('')), sub(by, -8) }
