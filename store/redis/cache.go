@@ -9,9 +9,10 @@ import (
 )
 
 // cache keeps what this Store has written or read last, with its marks. What
-// it knows may be old: a commit that was decided on it is checked by its script
-// as any other, and decided anew on what the server has if it does not hold.
-// Messages and runs that the cache does not know of must be read.
+// it knows may be old: the script of a commit that was decided on it compares it
+// or finds that this Store was alone since, and if neither holds, the commit is
+// decided anew on what the server has. Messages and runs that the cache does not
+// know of must be read.
 type cache struct {
 	mu    sync.Mutex
 	holds map[int64]mark // of messages that workers hold
@@ -30,26 +31,32 @@ func (c *cache) tidy() {
 // markOf is the mark of what a commit of this Store leaves.
 func markOf(stamp int64) mark { return mark{text: tokenOf(stamp), own: stamp} }
 
-// wrote takes up what a commit with a stamp writes.
-func (c *cache) wrote(stamp int64, changes *store.Changes) {
+// wrote takes up what a commit writes. An update of what is gone does nothing:
+// what was not read, or not there then, is forgotten.
+func (c *cache) wrote(w *writing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tidy()
-	left := markOf(stamp)
-	for _, seq := range changes.DeleteMessages {
+	left := markOf(w.first)
+	for _, seq := range w.changes.DeleteMessages {
 		delete(c.holds, seq)
 	}
-	for _, m := range changes.PutMessages {
+	for _, m := range w.changes.PutMessages {
 		switch {
-		case !m.Held():
+		case !m.Held() || !w.isNew(m.Seq) && !there(w.messages, m.Seq):
 			delete(c.holds, m.Seq)
 		case m.Name == "":
-			c.holds[m.Seq] = mark{text: left.text + store.Num(m.Worker), own: stamp}
+			c.holds[m.Seq] = mark{text: left.text + store.Num(m.Worker), own: w.first}
 		default:
 			c.holds[m.Seq] = mark{text: left.text + store.Num(m.Worker)} // its name must be looked for
 		}
 	}
-	c.Wrote(left, changes)
+	c.Wrote(left, w.changes)
+	for _, r := range w.changes.PutRuns {
+		if !w.isNew(r.Key) && !there(w.runs, r.Key) {
+			c.DropRun(r.Key)
+		}
+	}
 }
 
 // undo forgets what a commit with a stamp was to write.

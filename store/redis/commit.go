@@ -113,7 +113,7 @@ func (s *Store) prepare(l *lane, r *reading, c *store.Changes) (*flight, error) 
 		f.expect = tokenOf(s.last.stamp)
 	}
 	s.last = f
-	s.cache.wrote(l.next, c)
+	s.cache.wrote(&w)
 	l.next += max(c.Seqs, 1)
 	return f, nil
 }

@@ -386,6 +386,61 @@ func TestAloneButForAReaper(t *testing.T) {
 	require.False(t, held, "somebody else may have it by now")
 }
 
+// A message that this process holds and deletes is gone, though it is not looked
+// at before.
+func TestAloneDeletes(t *testing.T) {
+	p := newPlace(t, shared(t))
+	s := p.open(t, store.Options{})
+	defer s.Close()
+	worker := beat(t, s)
+	_, seqs := begin(t, s, worker, 2)
+	for _, seq := range seqs {
+		require.NoError(t, s.Commit(t.Context(), store.Keys{Worker: worker, Holds: []int64{seq}}, func(snap *store.Snapshot) *store.Changes {
+			require.Equal(t, worker, snap.Holds[seq].Worker)
+			return &store.Changes{DeleteMessages: []int64{seq}}
+		}))
+	}
+	require.Zero(t, p.client(t).Exists(t.Context(), p.key("mb"), p.key("m:"+store.Num(seqs[0])[:11])).Val())
+}
+
+// An update of what is gone does nothing, and what it was to write is not taken
+// to be there, though this process is alone.
+func TestAloneWithWhatIsGone(t *testing.T) {
+	p := newPlace(t, shared(t))
+	s := p.open(t, store.Options{})
+	defer s.Close()
+	worker := beat(t, s)
+	keys, seqs := begin(t, s, worker, 2)
+	require.NoError(t, s.Commit(t.Context(), store.Keys{}, func(*store.Snapshot) *store.Changes {
+		return &store.Changes{DeleteMessages: seqs[:1]}
+	}))
+	never := seqs[0] // no run has this number
+	put := func(*store.Snapshot) *store.Changes {
+		return &store.Changes{
+			PutMessages: []*store.Message{{Seq: seqs[0], Topic: "topic", Worker: worker}},
+			PutRuns:     []*store.Run{{Key: never, ID: "never", Status: store.Running}},
+		}
+	}
+	for _, read := range []store.Keys{{}, {Messages: seqs[:1], Runs: []int64{never, keys[0]}}} {
+		require.NoError(t, s.Commit(t.Context(), read, put))
+		var hold store.Hold
+		require.NoError(t, s.Commit(t.Context(), store.Keys{Worker: worker, Holds: seqs[:1]}, func(snap *store.Snapshot) *store.Changes {
+			hold = snap.Holds[seqs[0]]
+			return set(1)(snap)
+		}))
+		require.Zero(t, hold)
+		var run *store.Run
+		require.NoError(t, s.Commit(t.Context(), store.Keys{Runs: []int64{never}}, func(snap *store.Snapshot) *store.Changes {
+			run = snap.Runs[never]
+			return put(snap)
+		}))
+		require.Nil(t, run)
+	}
+	found, err := s.Find(t.Context(), store.Query{Runs: &store.RunQuery{}})
+	require.NoError(t, err)
+	require.Len(t, found.Runs, 2)
+}
+
 // A message that this process holds goes back to its queue, a name of one that
 // it deletes is free again, and a run that it ends can be purged, though it is
 // alone.

@@ -49,10 +49,13 @@
 // Most commits save the first script: what this process has written or read last
 // it knows (cache.go), and what it knows is checked like anything that was read.
 // So the next commit is decided while the one before it is on its way
-// (flight.go). And what this process itself has left so is not even compared, as
-// long as nobody else has written since: the key by tells who wrote last. (Who
-// changes anything by hand should delete it.) Where other processes change the same rows, this turns out wrong
+// (flight.go). Where other processes change the same rows, this turns out wrong
 // more often, and commits read again for a while.
+//
+// Open runs and held messages that this process wrote are not even compared, as
+// long as no other has committed since: the key by tells which lane is alone, and
+// since when. Who changes rows by hand deletes it in the same transaction, or
+// stops all processes before.
 //
 // Each commit leaves a token, by which one whose answer was lost is found: it
 // took effect or it never will (see lane.go). Only if the server stays out of
@@ -76,7 +79,7 @@
 //	id, ended              runs by id; closed ones by their end
 //	row, rows, until       rows; their keys in order; those that may be purged some day
 //	w, worker              workers; the key that was given last
-//	next, lane:*, by       the next free number; tokens of commits; who wrote last
+//	next, lane:*, by       the next free number; tokens of commits; which lane is alone
 //	freed, sleep, wake     wake-ups: a count, who sleeps, and a channel
 //	x:*                    never the store's own
 //

@@ -18,8 +18,9 @@ type lane struct {
 	shown  atomic.Int64 // stamp of the last commit that is known to have landed
 	broken atomic.Bool  // it is not known what it shows
 
-	// alone is the stamp of the commit since which nobody else has written, as far
-	// as is known here; 0 if nothing is.
+	// alone is the stamp of the commit since which this lane was alone: no other has
+	// committed, and no reaper has freed anything. So it was when a commit was
+	// answered last; 0 if none was.
 	alone atomic.Int64
 
 	open      bool // it shows a token; this and the next are guarded by Store.order

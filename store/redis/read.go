@@ -35,8 +35,9 @@ type standing[K comparable] = known.Standing[K, mark]
 type mark struct {
 	text string
 
-	// own is the stamp of the commit of this Store that left it so, if one did: as
-	// long as nobody else writes, it still is.
+	// own is the stamp of the commit of this Store that left an open run, or a held
+	// message without a name, so: while this Store is alone, it still is. 0: that is
+	// not known.
 	own int64
 }
 
@@ -405,10 +406,10 @@ func find(list []standing[int64], key int64) (i int, ok bool) {
 	return slices.BinarySearchFunc(list, key, func(s standing[int64], k int64) int { return compare(s.Key, k) })
 }
 
-// there reports whether a number was read and there, in a sorted list.
+// there reports whether what has a number, in a sorted list, was read and there.
 func there(list []standing[int64], key int64) bool {
 	i, ok := find(list, key)
-	return ok && list[i].Mark.text != ""
+	return ok && list[i].Mark.text != "" && list[i].Mark != unread
 }
 
 // joined names all that two sets of keys name.

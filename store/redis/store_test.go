@@ -88,7 +88,7 @@ func factory(server func(testing.TB) string) storetest.Factory {
 		v, err := c.HGet(t.Context(), p.key(hash+num[:11]), num).Result()
 		require.NoError(t, err)
 		require.NoError(t, c.HSet(t.Context(), p.key(hash+num[:11]), num, "damaged!"+v[8:len(v)-1]).Err())
-		require.NoError(t, c.Del(t.Context(), p.key("by")).Err()) // or who wrote it takes it to be so still
+		require.NoError(t, c.Del(t.Context(), p.key("by")).Err()) // or the store that wrote it takes it to be so still
 	}
 	return storetest.Factory{
 		Open: func(t testing.TB, o store.Options) store.Store { return open(t, newPlace(t, server(t)), o) },

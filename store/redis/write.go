@@ -14,7 +14,7 @@ type writing struct {
 	*reading
 	changes *store.Changes
 	first   int64 // number that the commit was given
-	alone   int64 // stamp of the commit since which nobody else wrote; 0: it is not known
+	alone   int64 // see lane.alone
 
 	args  []any
 	freed bool // messages become free that somebody may wait for
@@ -116,10 +116,10 @@ func (w *writing) check() {
 	}
 	messages, own := w.split(w.messages)
 	block("m", "m:", messages)
-	block("M", "m:", own)
+	block("mo", "m:", own)
 	runs, own := w.split(w.runs)
 	block("r", "r:", runs)
-	block("R", "r:", own)
+	block("ro", "r:", own)
 	for piece := range slices.Chunk(w.rows, most) {
 		w.args = append(w.args, "o", len(piece))
 		w.args = standings(w.args, piece, memberOf)
@@ -139,8 +139,8 @@ func (w *writing) check() {
 	}
 }
 
-// split takes out of a list what this Store has left so, with nobody else
-// writing since: the script needs to look at it only if somebody does meanwhile.
+// split takes out of a list what this Store has left so while it was alone: the
+// script looks at that only if it is not alone any more.
 func (w *writing) split(list []standing[int64]) (others, own []standing[int64]) {
 	if w.alone == 0 {
 		return list, nil

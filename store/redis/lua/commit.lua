@@ -6,13 +6,16 @@
 -- ARGV[4] the one that it shows afterwards: so a commit whose answer was lost
 -- can be found, and one that is late is void. ARGV[5] is a worker, and ARGV[6]
 -- whether it was alive ('0' or '1'). ARGV[7] is the token of the commit since
--- which nobody but this lane has written, as far as its process knows ('': it
--- knows nothing): if that is so, what this lane has left is not looked at.
+-- which the lane was alone, as far as its process knows ('': it does not): no
+-- other lane has committed, and no reaper has freed anything. If that is so, held
+-- messages without a name and open runs that the lane left since are as it left
+-- them, and are not looked at: purges delete closed runs, and grabs change
+-- messages that nobody holds.
 --
 -- Answers: {1, n, time, token} applied, n the count of times that messages became
--- free, or 0, and the token of the commit since which nobody else has written;
--- {1, n, time} applied before; {0, what} a check failed; {-1, id, key} the id
--- belongs to another run.
+-- free, or 0, and the token of the commit since which the lane is alone; {1, n,
+-- time} applied before; {0, what} a check failed; {-1, id, key} the id belongs to
+-- another run.
 local lane = call('GET', ROOT .. 'lane:' .. ARGV[2])
 if lane and landed(lane, ARGV[4]) then
   return { 1, 0, text(now('')) }
@@ -24,9 +27,7 @@ if ARGV[5] ~= '' and call('HEXISTS', ROOT .. 'w', ARGV[5]) ~= tonumber(ARGV[6]) 
   return { 0, 'worker' }
 end
 
--- Who wrote last, and the token of the first of its commits since another did.
--- Beside commits, only a reaper changes what lanes leave: purges delete runs that
--- are closed, and grabs change messages that nobody holds.
+-- Which lane is alone, and since which commit.
 local by = call('GET', ROOT .. 'by')
 local alone = by == ARGV[2] .. ARGV[7]
 
@@ -70,8 +71,8 @@ function checks.r()
   return same(call('HMGET', ROOT .. key, fields(count)), 8, count, oldRun)
 end
 
--- Messages of a block that this lane has left so, held and without a name.
-function checks.M()
+-- Messages of a block that the lane left so.
+function checks.mo()
   if not alone then
     return checks.m()
   end
@@ -79,8 +80,8 @@ function checks.M()
   return true
 end
 
--- Runs of a block that this lane has left so, and open.
-function checks.R()
+-- Runs of a block that the lane left so.
+function checks.ro()
   if not alone then
     return checks.r()
   end
@@ -156,6 +157,11 @@ while ARGV[at] and ARGV[at] ~= '!' do
   if ok ~= true then
     return ok or { 0, what }
   end
+end
+
+if not by or sub(by, 1, #by - 8) ~= ARGV[2] then
+  by = ARGV[2] .. ARGV[4]
+  call('SET', ROOT .. 'by', by)
 end
 
 for _, range in ipairs(publish) do
@@ -306,8 +312,4 @@ while ARGV[at] do
 end
 flush()
 call('SET', ROOT .. 'lane:' .. ARGV[2], ARGV[4], 'EX', 86400)
-if not by or sub(by, 1, #by - 8) ~= ARGV[2] then
-  by = ARGV[2] .. ARGV[4]
-  call('SET', ROOT .. 'by', by)
-end
 return { 1, count, text(now('')), sub(by, -8) }

@@ -82,7 +82,7 @@ end
 answer[2] = total
 flush()
 if total > 0 then
-  call('DEL', ROOT .. 'by') -- whoever wrote last must look at what it left again
+  call('DEL', ROOT .. 'by') -- no lane is alone any more
   freed()
 end
 return answer
