@@ -54,10 +54,8 @@ type extent struct {
 // read reads what keys name.
 func (s *Store) read(ctx context.Context, keys store.Keys) (*reading, error) {
 	r := &reading{keys: keys}
-	slices.Sort(r.keys.Messages)
-	r.keys.Messages = slices.Compact(r.keys.Messages)
-	slices.Sort(r.keys.Runs)
-	r.keys.Runs = slices.Compact(r.keys.Runs)
+	r.keys.Messages = slices.Compact(slices.Sorted(slices.Values(keys.Messages)))
+	r.keys.Runs = slices.Compact(slices.Sorted(slices.Values(keys.Runs)))
 	holds := holdsOnly(r.keys)
 	asked := time.Now()
 	a, err := s.list(ctx, readScript, s.questions(r, holds)...)

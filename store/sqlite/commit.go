@@ -131,9 +131,10 @@ func (c *commit) apply(snap *store.Snapshot, changes *store.Changes) (write bool
 	if c.free, err = c.free.take(c.x, changes.Seqs, c.spare); err != nil {
 		return false, err
 	}
-	c.wrote = changes.PutRuns
-	w := changer{x: c.x, snap: snap, first: first}
-	return true, w.apply(changes)
+	w := changer{x: c.x, snap: snap, first: first, wrote: make([]*store.Run, 0, len(changes.PutRuns))}
+	err = w.apply(changes)
+	c.wrote = w.wrote
+	return true, err
 }
 
 // check refuses numbers that were not given out: they would collide with

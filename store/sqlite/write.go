@@ -13,6 +13,7 @@ type changer struct {
 	snap  *store.Snapshot
 	first int64
 	args  []driver.Value
+	wrote []*store.Run // runs that are there now
 }
 
 func (w *changer) apply(c *store.Changes) error {
@@ -95,15 +96,19 @@ func (w *changer) updateMessage(m *store.Message) error {
 }
 
 func (w *changer) putRun(r *store.Run) error {
+	var n int64
 	var err error
 	body := r.AppendBody(nil)
 	switch old := w.snap.Runs[r.Key]; {
 	case r.Key >= w.first:
-		_, err = w.x.exec(sqlInsertRun, r.Key, r.ID, r.Name, int64(r.Status), int64(r.Ended), body)
+		n, err = w.x.exec(sqlInsertRun, r.Key, r.ID, r.Name, int64(r.Status), int64(r.Ended), body)
 	case old != nil && old.Name == r.Name && old.Ended == r.Ended:
-		_, err = w.x.exec(sqlAdvanceRun, int64(r.Status), body, r.Key)
+		n, err = w.x.exec(sqlAdvanceRun, int64(r.Status), body, r.Key)
 	default:
-		_, err = w.x.exec(sqlUpdateRun, r.Name, int64(r.Status), int64(r.Ended), body, r.Key)
+		n, err = w.x.exec(sqlUpdateRun, r.Name, int64(r.Status), int64(r.Ended), body, r.Key)
+	}
+	if n > 0 {
+		w.wrote = append(w.wrote, r)
 	}
 	return err
 }

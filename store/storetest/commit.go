@@ -15,6 +15,7 @@ var commitChecks = []check{
 	{"runs are inserted and updated", runsAreWritten},
 	{"empty changes write nothing", emptyChanges},
 	{"deleting what is absent is no error", deletingTheAbsent},
+	{"updating what is gone does nothing", updatingWhatIsGone},
 	{"absent keys are there as nil", absentKeys},
 	{"keys not asked for are not there", unaskedKeys},
 	{"a refused commit writes nothing", refusedCommit},
@@ -67,6 +68,36 @@ func runsAreWritten(x *fixture) {
 	x.write(&store.Changes{PutRuns: []*store.Run{&changed}})
 	requireRun(x, &changed, x.run(key))
 	requireRun(x, &changed, x.read(store.Keys{RunIDs: []string{r.ID}}).RunIDs[r.ID])
+}
+
+// What was written last is often not read again; what was not there was not
+// written.
+func updatingWhatIsGone(x *fixture) {
+	w := x.worker()
+	held, run := queued(), &store.Run{ID: "a", Status: store.Finished, Ended: 1}
+	held.Worker = w
+	seq, key := x.insert(held)[0], x.insertRuns(run)[0]
+	x.write(&store.Changes{DeleteMessages: []int64{seq}})
+	x.purge(store.Purge{EndedBefore: 2, Limit: 10})
+	put := &store.Changes{
+		PutMessages: []*store.Message{held},
+		PutRuns:     []*store.Run{{Key: key, ID: "a", Status: store.Running}},
+	}
+	x.write(put)
+	row := &store.Row{RowKey: store.RowKey{Kind: store.Lock, Owner: "o", Name: "n"}}
+	for range 2 {
+		var got *store.Snapshot
+		decide := func(s *store.Snapshot) *store.Changes {
+			got = s
+			return &store.Changes{PutMessages: put.PutMessages, PutRuns: put.PutRuns, PutRows: []*store.Row{row}}
+		}
+		x.change(store.Keys{Worker: w, Holds: []int64{seq}}, decide)
+		require.Zero(x, got.Holds[seq])
+		x.change(store.Keys{Worker: w, Runs: []int64{key}}, decide)
+		require.Nil(x, got.Runs[key])
+	}
+	require.Empty(x, x.find(store.Query{Messages: &store.MessageQuery{}}).Messages)
+	require.Empty(x, x.find(store.Query{Runs: &store.RunQuery{}}).Runs)
 }
 
 func emptyChanges(x *fixture) {

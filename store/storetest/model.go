@@ -14,16 +14,23 @@ import (
 var modelChecks = []check{{"any history of calls ends as in the simplest store", matchesModel}}
 
 // matchesModel makes calls at random, on the store and on a model of it that
-// is too simple to be wrong.
+// is too simple to be wrong. Where they go to one of two handles, as if two
+// processes took turns, what each of them knows grows old.
 func matchesModel(x *fixture) {
 	rapid.Check(x.T, func(t *rapid.T) {
 		clock := NewClock(time.Time{})
 		s := x.factory.Open(x.T, clock.Options())
 		defer s.Close()
 		m := &model{
-			T: t, clock: clock, store: s,
-			messages: map[int64]*store.Message{}, rows: map[store.RowKey]*store.Row{},
+			T: t, clock: clock, store: s, handles: []store.Store{s},
+			messages: map[int64]*store.Message{}, rows: map[store.RowKey]*store.Row{}, runs: map[int64]*store.Run{},
 		}
+		if x.factory.Share != nil && rapid.Bool().Draw(t, "two") {
+			other := x.factory.Share(x.T, s, clock.Options())
+			defer other.Close()
+			m.handles = append(m.handles, other)
+		}
+		m.begin(t)
 		m.workers = map[int64]store.Instant{m.register(): clock.Instant().Add(time.Minute)}
 		t.Repeat(map[string]func(*rapid.T){
 			"":        m.compare,
@@ -35,6 +42,10 @@ func matchesModel(x *fixture) {
 			"reap":    m.reap,
 			"beat":    m.beat,
 			"rows":    m.putRows,
+			"begin":   m.begin,
+			"step":    m.step,
+			"holds":   m.holds,
+			"handle":  func(t *rapid.T) { m.store = rapid.SampledFrom(m.handles).Draw(t, "handle") },
 			"purge":   m.purge,
 			"advance": func(t *rapid.T) { clock.Advance(rapid.SampledFrom(steps).Draw(t, "by")) },
 		})
@@ -47,9 +58,13 @@ var steps = []time.Duration{time.Microsecond, time.Second, 40 * time.Second}
 type model struct {
 	*rapid.T
 	clock    *Clock
-	store    store.Store
+	store    store.Store // the handle that is used
+	handles  []store.Store
 	messages map[int64]*store.Message
 	rows     map[store.RowKey]*store.Row
+	runs     map[int64]*store.Run
+	given    []int64                 // numbers of messages that were there once
+	begun    []int64                 // keys of runs that were
 	workers  map[int64]store.Instant // until
 }
 
@@ -61,9 +76,9 @@ func (m *model) register() int64 {
 	return b.Key
 }
 
-func (m *model) commit(c func(next int64) *store.Changes) {
+func (m *model) commit(c func(next int64) *store.Changes, holds ...int64) {
 	decide := func(s *store.Snapshot) *store.Changes { return c(s.NextSeq) }
-	require.NoError(m, m.store.Commit(context.Background(), store.Keys{}, decide))
+	require.NoError(m, m.store.Commit(context.Background(), store.Keys{Holds: holds}, decide))
 }
 
 func (m *model) worker(t *rapid.T) int64 {
@@ -109,6 +124,7 @@ func (m *model) insert(t *rapid.T) {
 	})
 	for _, n := range messages {
 		m.messages[n.Seq] = n
+		m.given = append(m.given, n.Seq)
 	}
 }
 
@@ -123,7 +139,7 @@ func (m *model) pick(t *rapid.T) int64 {
 func (m *model) update(t *rapid.T) {
 	changed := m.message(t)
 	changed.Seq = m.pick(t)
-	m.commit(func(int64) *store.Changes { return &store.Changes{PutMessages: []*store.Message{changed}} })
+	m.commit(func(int64) *store.Changes { return &store.Changes{PutMessages: []*store.Message{changed}} }, changed.Seq)
 	m.messages[changed.Seq] = changed
 }
 
@@ -249,17 +265,157 @@ func (m *model) putRows(t *rapid.T) {
 	m.rows[row.RowKey] = row
 }
 
-func (m *model) purge(*rapid.T) {
+// ahead is how many numbers a first run leaves out: no run has the number of
+// one that messages of the model belong to.
+const ahead = 10
+
+func (m *model) begin(t *rapid.T) {
+	runs := make([]*store.Run, rapid.IntRange(1, 3).Draw(t, "runs"))
+	m.commit(func(next int64) *store.Changes {
+		for i := range runs {
+			key := next + ahead + int64(i)
+			runs[i] = &store.Run{Key: key, ID: store.Num(key), Status: store.Running}
+		}
+		return &store.Changes{Seqs: ahead + int64(len(runs)), PutRuns: runs}
+	})
+	for _, r := range runs {
+		m.runs[r.Key] = r
+		m.begun = append(m.begun, r.Key)
+	}
+}
+
+// some draws several of a list, each once.
+func some(t *rapid.T, list []int64) []int64 {
+	if len(list) == 0 {
+		t.Skip("nothing to choose from")
+	}
+	return rapid.SliceOfNDistinct(rapid.SampledFrom(list), 1, min(len(list), 3), rapid.ID[int64]).Draw(t, "some")
+}
+
+// step puts runs with another state. It reads them before if there is another
+// process, whose numbers may be new to this one; otherwise it may put one that is
+// gone, which does nothing. What is closed stays so.
+func (m *model) step(t *rapid.T) {
+	keys := some(t, m.begun)
+	state := rapid.SliceOfN(rapid.Byte(), 1, 3).Draw(t, "state")
+	read := store.Keys{}
+	if len(m.handles) > 1 || rapid.Bool().Draw(t, "read") {
+		read.Runs = keys
+	}
+	status, ended := store.Running, store.Instant(0)
+	if rapid.Bool().Draw(t, "end") {
+		status, ended = store.Finished, m.clock.Instant()
+	}
+	var changed []*store.Run
+	for _, key := range keys {
+		run := &store.Run{Key: key, ID: store.Num(key), Status: status, Ended: ended, State: state}
+		if was := m.runs[key]; was != nil && was.Status.Closed() {
+			run.Status, run.Ended = was.Status, was.Ended
+		}
+		changed = append(changed, run)
+	}
+	var got map[int64]*store.Run
+	require.NoError(m, m.store.Commit(context.Background(), read, func(s *store.Snapshot) *store.Changes {
+		got = s.Runs
+		c := &store.Changes{}
+		for i, key := range keys {
+			if got[key] != nil || read.Runs == nil {
+				c.PutRuns = append(c.PutRuns, changed[i])
+			}
+		}
+		return c
+	}))
+	for i, key := range keys {
+		want := m.runs[key]
+		if read.Runs != nil {
+			m.sameRun(want, got[key])
+		}
+		if want != nil {
+			m.runs[key] = changed[i]
+		}
+	}
+}
+
+func (m *model) sameRun(want, got *store.Run) {
+	if want == nil {
+		require.Nil(m, got)
+		return
+	}
+	require.NotNil(m, got)
+	require.Equal(m, []any{want.Key, want.ID, want.Status, want.Ended, string(want.State)},
+		[]any{got.Key, got.ID, got.Status, got.Ended, string(got.State)})
+}
+
+// holds reads who holds messages, and then deletes them, or puts others in
+// their places, or leaves them.
+func (m *model) holds(t *rapid.T) {
+	seqs := some(t, m.given)
+	what := rapid.SampledFrom([]string{"delete", "put", "leave"}).Draw(t, "what")
+	row := &store.Row{RowKey: store.RowKey{Kind: store.Lock, Owner: "holds"}, Body: []byte(what)}
+	c := &store.Changes{PutRows: []*store.Row{row}}
+	for _, seq := range seqs {
+		switch what {
+		case "delete":
+			c.DeleteMessages = append(c.DeleteMessages, seq)
+		case "put":
+			changed := m.message(t)
+			changed.Seq = seq
+			c.PutMessages = append(c.PutMessages, changed)
+		}
+	}
+	worker := m.worker(t)
+	var got *store.Snapshot
+	require.NoError(m, m.store.Commit(context.Background(), store.Keys{Worker: worker, Holds: seqs}, func(s *store.Snapshot) *store.Changes {
+		if got = s; !s.Alive {
+			return nil
+		}
+		sent := *c
+		sent.PutMessages = slices.DeleteFunc(slices.Clone(c.PutMessages), func(n *store.Message) bool {
+			return len(m.handles) > 1 && !s.Holds[n.Seq].Exists
+		})
+		return &sent
+	}))
+	_, alive := m.workers[worker]
+	require.Equal(m, alive, got.Alive)
+	for _, seq := range seqs {
+		want := store.Hold{}
+		if n := m.messages[seq]; n != nil {
+			want = store.Hold{Exists: true, Worker: n.Worker}
+		}
+		require.Equal(m, want, got.Holds[seq], "message %d", seq)
+	}
+	if !alive {
+		return
+	}
+	m.rows[row.RowKey] = row
+	for _, seq := range c.DeleteMessages {
+		delete(m.messages, seq)
+	}
+	for _, changed := range c.PutMessages {
+		if m.messages[changed.Seq] != nil {
+			m.messages[changed.Seq] = changed
+		}
+	}
+}
+
+func (m *model) purge(t *rapid.T) {
+	before := rapid.SampledFrom([]store.Instant{0, m.clock.Instant() + 1}).Draw(t, "ended before")
 	gone := 0
+	for key, run := range m.runs {
+		if run.Status.Closed() && run.Ended > 0 && run.Ended < before {
+			delete(m.runs, key)
+			gone++
+		}
+	}
 	for key, row := range m.rows {
 		if row.Until > 0 && row.Until <= m.clock.Instant() {
 			delete(m.rows, key)
 			gone++
 		}
 	}
-	n, err := m.store.Purge(context.Background(), store.Purge{Limit: 1000})
+	n, err := m.store.Purge(context.Background(), store.Purge{EndedBefore: before, Limit: 1000})
 	require.NoError(m, err)
-	require.Equal(m, gone, n)
+	require.GreaterOrEqual(m, n, gone) // what was looked at and is not there any more may count
 }
 
 // compare compares all that is stored with the model.
@@ -272,6 +428,14 @@ func (m *model) compare(*rapid.T) {
 		require.Equal(m, columnsOf(want), columnsOf(got))
 		require.Equal(m, string(want.Payload), string(got.Payload))
 	}
+	found, err = m.store.Find(context.Background(), store.Query{Runs: &store.RunQuery{}, Limit: 1000})
+	require.NoError(m, err)
+	keys := []int64{}
+	for _, got := range found.Runs {
+		m.sameRun(m.runs[got.Key], got)
+		keys = append(keys, got.Key)
+	}
+	require.Equal(m, sortedKeys(m.runs), keys)
 	m.compareReads()
 }
 
