@@ -28,6 +28,7 @@ type line struct {
 	Losses     int     `json:"losses"`
 	Error      string  `json:"error,omitempty"` // why there is nothing else
 
+	Processors    int     `json:"processors"` // that Go used
 	Seconds       float64 `json:"seconds"`
 	CPUPerStep    float64 `json:"cpu_us_per_step"`          // of all cores, user and system; of this process
 	AllocsPerStep float64 `json:"allocs_per_step"`          // on Go's heap

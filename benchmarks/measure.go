@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"net"
+	"net/url"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -23,6 +25,29 @@ func collectSeldom() (undo func()) {
 	}
 	before := debug.SetGCPercent(400)
 	return func() { debug.SetGCPercent(before) }
+}
+
+// shareProcessors leaves half of the processors to a store's server on this
+// machine, unless GOMAXPROCS says otherwise: Go takes all of them whenever several
+// messages come at once, and the server then waits for its turn while all wait
+// for the server. Beside a broker there is no telling who needs how many. It
+// returns what undoes it.
+func shareProcessors(b *bench) (undo func()) {
+	if os.Getenv("GOMAXPROCS") != "" || b.pair.brokered() || !served(b.store) {
+		return func() {}
+	}
+	before := runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
+	return func() { runtime.GOMAXPROCS(before) }
+}
+
+// served reports whether a store is on a server of this machine.
+func served(store string) bool {
+	u, err := url.Parse(store)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "redis" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip.IsLoopback()
 }
 
 // measured is what something cost.

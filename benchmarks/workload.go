@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"runtime/pprof"
 	"slices"
 
@@ -114,6 +115,7 @@ func (w workload) once(ctx context.Context, b *bench) (line, error) {
 	if !w.heap {
 		defer collectSeldom()()
 	}
+	defer shareProcessors(b)()
 	before, err := w.heldAgainst(ctx, b)
 	if err != nil {
 		return line{}, err
@@ -168,5 +170,5 @@ func (w workload) tell(l *line, b *bench) {
 	if b.kill.on {
 		l.Workload += killSuffix
 	}
-	l.N, l.Store, l.Transport = b.n, p.store, p.transport
+	l.N, l.Store, l.Transport, l.Processors = b.n, p.store, p.transport, runtime.GOMAXPROCS(0)
 }
