@@ -126,7 +126,7 @@ func (e *Entry) sent(m *store.Message) {
 // record appends an entry to a run's history, with what changed since the
 // last one.
 func (v *view) record(r *runView, e *Entry) {
-	e.At, e.Worker = v.now(), v.env.Worker
+	e.At, e.Worker = v.nowOf(r), v.env.Worker
 	e.Open, e.Waiting = r.Open-r.was.open, r.Waiting-r.was.waiting
 	e.Dead, e.Undos = r.Dead-r.was.dead, r.Undos-r.was.undos
 	if r.Status != r.was.status {
@@ -141,10 +141,14 @@ func (v *view) record(r *runView, e *Entry) {
 	e.Fired = e.names(r.fired)
 	e.Dropped = e.names(r.dropped)
 	r.fired, r.dropped = nil, nil
-	r.Updated, r.changed = v.now(), true
+	r.Updated, r.changed = e.At, true
 	v.append(r, e)
 	r.was = ledgerOf(&r.Run)
 }
+
+// nowOf is the time in a run's history: it stands still while a clock that was
+// ahead, by an hour or by a millisecond, is behind what it said before.
+func (v *view) nowOf(r *runView) store.Instant { return max(v.now(), r.Updated) }
 
 func (e *Entry) names(list []string) []string {
 	if len(list) > maxNames {

@@ -63,6 +63,36 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// A clock that is set back does not set a history back.
+//
+// H1, H2
+func TestHistoryWhileTheClockGoesBack(t *testing.T) {
+	s := newSim(t)
+	n := 0
+	s.on["s/back"] = func(*store.Message, *store.Run) deed {
+		s.clock.Advance(-time.Minute)
+		if n++; n == 5 {
+			return do(step.Finish{})
+		}
+		return do(step.Send{Task: "s/back"})
+	}
+	s.start("r", "s/back")
+	s.advance(0)
+	r, entries := s.run("r"), s.history("r")
+	last := r.Started
+	for i, e := range entries {
+		if e.At < last {
+			t.Fatalf("entry %d goes back in time", i)
+		}
+		last = e.At
+	}
+	got, err := step.Replay(entries)
+	s.must(err)
+	if r.Status != store.Finished || r.Ended != last || r.Updated != last || got.Ended != last {
+		t.Fatalf("ended at %d, changed at %d, the history says %d: %+v", r.Ended, r.Updated, last, r)
+	}
+}
+
 // Verify finds each flipped byte of a history, wherever it is.
 //
 // H1

@@ -132,7 +132,7 @@ func (v *view) fail(r *runView, reason string, cancel bool, own int) {
 }
 
 func (v *view) close(r *runView, s store.Status) {
-	r.Status, r.Ended = s, v.now()
+	r.Status, r.Ended = s, v.nowOf(r)
 	v.res.Ended = append(v.res.Ended, &r.Run)
 }
 
