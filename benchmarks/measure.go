@@ -30,8 +30,8 @@ func collectSeldom() (undo func()) {
 // shareProcessors leaves half of the processors to a store's server on this
 // machine, unless GOMAXPROCS says otherwise: Go takes all of them whenever several
 // messages come at once, and the server then waits for its turn while all wait
-// for the server. Beside a broker there is no telling who needs how many. It
-// returns what undoes it.
+// for the server. Where that is not so, or beside a broker, there is no telling
+// who needs how many. It returns what undoes it.
 func shareProcessors(b *bench) (undo func()) {
 	if os.Getenv("GOMAXPROCS") != "" || b.pair.brokered() || !served(b.store) {
 		return func() {}

@@ -16,6 +16,7 @@ type workload struct {
 	alone bool // it uses no store, and is measured once for each broker
 	chain bool // a plain Router does the same, and is measured beside it
 	heap  bool // it measures memory
+	waits bool // each step waits for the one before, and so for the store
 	run   func(ctx context.Context, b *bench) (line, error)
 	fits  func(p pair) bool // where it can be measured; nil: everywhere
 
@@ -30,15 +31,15 @@ var workloads []workload
 func init() {
 	workloads = []workload{
 		{name: "plain", n: 20_000, alone: true, run: plain},
-		{name: "chain3", n: 20_000, chain: true, run: chain3, steps: chain3Steps, bind: bindChain3},
+		{name: "chain3", n: 20_000, chain: true, waits: true, run: chain3, steps: chain3Steps, bind: bindChain3},
 		{name: "fork10", n: 5_000, run: fork10, steps: fork10Steps, bind: bindFork10},
 		{name: "jobs-single", n: 20_000, run: jobsSingle},
 		{name: "jobs-bulk", n: 50_000, run: jobsBulk},
-		{name: "hop", n: 500, run: hop},
+		{name: "hop", n: 500, waits: true, run: hop},
 		{name: "parked", n: 20_000, heap: true, run: parked},
 		{name: "bigfork", n: 100_000, heap: true, run: bigfork},
-		{name: "later", n: 1_000_000, run: later},
-		{name: "idle", n: 1_000_000, run: idle, fits: onPostgres},
+		{name: "later", n: 1_000_000, waits: true, run: later},
+		{name: "idle", n: 1_000_000, waits: true, run: idle, fits: onPostgres},
 		{name: "two", n: 20_000, run: two, fits: onDisk},
 	}
 }
@@ -115,7 +116,9 @@ func (w workload) once(ctx context.Context, b *bench) (line, error) {
 	if !w.heap {
 		defer collectSeldom()()
 	}
-	defer shareProcessors(b)()
+	if w.waits {
+		defer shareProcessors(b)()
+	}
 	before, err := w.heldAgainst(ctx, b)
 	if err != nil {
 		return line{}, err
