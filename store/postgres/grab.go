@@ -43,18 +43,16 @@ func (s *Store) Grab(ctx context.Context, g store.Grab) (store.Grabbed, error) {
 
 // basket collects what one call grabs.
 type basket struct {
-	ask      store.Grab
-	got      store.Grabbed
-	statuses map[int64]store.Status
-	alive    bool
-	search   searched
+	ask    store.Grab
+	got    store.Grabbed
+	alive  bool
+	search searched
 }
 
 // Parts of the answer of millrace_grab.
 const (
 	grabHead = iota
 	grabMessage
-	grabRun
 	grabQueue
 )
 
@@ -80,7 +78,6 @@ func (b *basket) fill(x *session, s *Store) error {
 		s.queues.note(b.search)
 	}
 	slices.SortFunc(b.got.Messages, moreUrgent)
-	b.noteStopped()
 	return nil
 }
 
@@ -106,30 +103,22 @@ func (b *basket) note(row []driver.Value) error {
 			b.got.Damaged = append(b.got.Damaged, m.Seq)
 			return nil
 		}
+		m.Worker = b.ask.Worker
 		b.got.Messages = append(b.got.Messages, m)
-	case grabRun:
-		if b.statuses == nil {
-			b.statuses = map[int64]store.Status{}
-		}
-		b.statuses[integer(row[1])] = store.Status(integer(row[2]))
+		b.noteRun(m.Run, row[5])
 	case grabQueue:
 		b.search.oldest[queue{text(row[7]), int16(integer(row[2]))}] = integer(row[1])
 	}
 	return nil
 }
 
-// noteStopped tells which runs of the messages are stopped or gone.
-func (b *basket) noteStopped() {
-	for _, m := range b.got.Messages {
-		if m.Run == 0 {
-			continue
-		}
-		if status, there := b.statuses[m.Run]; there && !status.Stopped() {
-			continue
-		}
-		if b.got.Stopped == nil {
-			b.got.Stopped = map[int64]bool{}
-		}
-		b.got.Stopped[m.Run] = true
+// noteRun notes a run that is stopped, or gone: then it has no status.
+func (b *basket) noteRun(key int64, status driver.Value) {
+	if key == 0 || status != nil && !store.Status(integer(status)).Stopped() {
+		return
 	}
+	if b.got.Stopped == nil {
+		b.got.Stopped = map[int64]bool{}
+	}
+	b.got.Stopped[key] = true
 }

@@ -14,22 +14,33 @@ import (
 // writeArgs are the arrays that millrace_write takes, in its order: bodies,
 // which it takes as one, and all others.
 type writeArgs struct {
-	dropSeqs, dropWorkers, blindSeqs *array
-	insert, update                   messageArgs
-	expected                         *array
-	runs, advances                   runArgs
-	runMarks                         *array
-	created, put, was                rowArgs
-	wasMarks                         *array
-	cut                              keyArgs
-	cutMarks                         *array
-	absent                           keyArgs
-	absentKeys, absentIDs            *array
-	topics, priorities               *array
-	ends, ended                      *array // times, runs
+	drop                  dropArgs
+	blindSeqs             *array
+	insert, update        messageArgs
+	expected              *array
+	runs, advances        runArgs
+	runMarks              *array
+	created, put, was     rowArgs
+	wasMarks              *array
+	cut                   keyArgs
+	cutMarks              *array
+	absent                keyArgs
+	absentKeys, absentIDs *array
+	topics, priorities    *array
+	ended                 *array
+	first                 store.Instant // when the first of these ended
 
 	bodies, others []*array
 	all            *array // of bodies
+}
+
+// dropArgs are messages that go, as stretches of numbers that follow each other
+// and are held by one worker.
+type dropArgs struct {
+	firsts, lasts, workers *array
+
+	n                   int64 // all that were added
+	first, last, worker int64 // the stretch that the next may belong to
 }
 
 type messageArgs struct {
@@ -49,7 +60,7 @@ func newWriteArgs() *writeArgs {
 	a := &writeArgs{all: newArray(oid.T_bytea)}
 	arrays(&a.bodies, oid.T_bytea, &a.advances.bodies, &a.insert.bodies, &a.runs.bodies, &a.update.bodies)
 	arrays(&a.bodies, oid.T_bytea, &a.was.bodies, &a.created.bodies, &a.put.bodies)
-	arrays(&a.others, oid.T_int8, &a.dropSeqs, &a.dropWorkers, &a.blindSeqs)
+	arrays(&a.others, oid.T_int8, &a.drop.firsts, &a.drop.lasts, &a.drop.workers, &a.blindSeqs)
 	a.insert.list(&a.others)
 	a.update.list(&a.others)
 	arrays(&a.others, oid.T_int8, &a.expected)
@@ -66,7 +77,7 @@ func newWriteArgs() *writeArgs {
 	arrays(&a.others, oid.T_int8, &a.absentKeys)
 	arrays(&a.others, oid.T_text, &a.absentIDs)
 	arrays(&a.others, oid.T_text, &a.topics)
-	arrays(&a.others, oid.T_int8, &a.priorities, &a.ends, &a.ended)
+	arrays(&a.others, oid.T_int8, &a.priorities, &a.ended)
 	return a
 }
 
@@ -106,6 +117,26 @@ func (r *rowArgs) add(row *store.Row) {
 	r.bodies.bytes(row.Body)
 }
 
+// add takes messages in the order of their numbers. flush must follow the last.
+func (d *dropArgs) add(seq, worker int64) {
+	if d.n > 0 && seq == d.last+1 && worker == d.worker {
+		d.last = seq
+	} else {
+		d.flush()
+		d.first, d.last, d.worker = seq, seq, worker
+	}
+	d.n++
+}
+
+func (d *dropArgs) flush() {
+	if d.n == 0 {
+		return
+	}
+	d.firsts.integer(d.first)
+	d.lasts.integer(d.last)
+	d.workers.integer(d.worker)
+}
+
 func (m *messageArgs) add(msg *store.Message) {
 	m.seqs.integer(msg.Seq)
 	m.runs.integer(msg.Run)
@@ -139,6 +170,7 @@ func (b *buffers) writing() *writeArgs {
 			a.reset()
 		}
 	}
+	b.write.drop.n, b.write.first = 0, 0
 	return b.write
 }
 
@@ -192,8 +224,8 @@ func (w *changer) apply(c *store.Changes) error {
 	if w.guess != nil {
 		home, fence = w.guess.home, w.guess.fence
 	}
-	args := make([]any, 0, 8+len(a.others))
-	args = append(args, a.joint(), w.mark, w.number, home, fence, w.at, w.fresh, a.rare())
+	args := make([]any, 0, 10+len(a.others))
+	args = append(args, a.joint(), w.mark, w.number, home, fence, w.at, w.fresh, a.rare(), a.drop.n, int64(a.first))
 	for _, list := range a.others {
 		args = append(args, list)
 	}
@@ -214,7 +246,9 @@ func (w *changer) putRuns(a *writeArgs, c *store.Changes) (ids map[string]bool) 
 	var old []*store.Run
 	for _, r := range c.PutRuns {
 		if was := w.snap.Runs[r.Key]; r.Ended > 0 && (was == nil || was.Ended != r.Ended) {
-			a.ends.integer(int64(r.Ended))
+			if a.first == 0 || r.Ended < a.first {
+				a.first = r.Ended
+			}
 			a.ended.integer(r.Key)
 		}
 		if !w.isNew(c, r.Key) {
@@ -247,15 +281,14 @@ func (w *changer) holder(seq int64) (worker int64, known bool) {
 }
 
 func (w *changer) dropMessages(a *writeArgs, seqs []int64) {
-	for _, seq := range seqs {
-		worker, known := w.holder(seq)
-		if !known {
+	for _, seq := range slices.Sorted(slices.Values(seqs)) {
+		if worker, known := w.holder(seq); known {
+			a.drop.add(seq, worker)
+		} else {
 			a.blindSeqs.integer(seq)
-			continue
 		}
-		a.dropSeqs.integer(seq)
-		a.dropWorkers.integer(worker)
 	}
+	a.drop.flush()
 }
 
 func (w *changer) putMessages(a *writeArgs, c *store.Changes) {
