@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/millrace-go/millrace/store"
@@ -30,8 +29,8 @@ func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide
 }
 
 // CommitAhead implements [store.Pipelined]: it returns when the changes are
-// decided. Later commits that are about the same wait for it, here or in the
-// database. settle must be called; Close waits for the commit.
+// decided, and settle sends them. Later commits that are about the same wait
+// for it, here or in the database. settle must be called; Close waits for it.
 func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.Decide) (settle func() error, err error) {
 	c, err := s.begin(ctx, keys, decide)
 	if err != nil {
@@ -40,9 +39,7 @@ func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.D
 	if c.changes == nil {
 		return nil, c.finish()
 	}
-	done := make(chan error, 1)
-	go func() { done <- c.finish() }()
-	return sync.OnceValue(func() error { return <-done }), nil
+	return c.finish, nil
 }
 
 // commit is one commit on a connection of the store's own.
