@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lib/pq"
 	"github.com/lib/pq/oid"
 
 	"github.com/millrace-go/millrace/store"
@@ -230,7 +231,11 @@ func (w *changer) apply(c *store.Changes) error {
 		args = append(args, list)
 	}
 	return w.x.query(sqlWrite, func(row []driver.Value) error {
-		w.xid, w.now, w.numbers = integer(row[0]), instant(row[1]), integer(row[2])
+		var answer pq.Int64Array
+		if err := answer.Scan(row[0]); err != nil {
+			return err
+		}
+		w.xid, w.now, w.numbers = answer[0], store.Instant(answer[1]), answer[2]
 		return nil
 	}, args...)
 }

@@ -116,7 +116,8 @@ $$;
 
 -- Writes what a commit changes, and under the mark of its connection a number
 -- that tells it from the one before. Returns the transaction, the time, and
--- numbers for a later commit if wanted.
+-- numbers for a later commit if wanted (0: none); an array, since a row would be
+-- kept in a table of its own first.
 --
 -- Messages that go are told by stretches of numbers that follow each other: a
 -- search of the index for each, not for each message. What most commits do takes
@@ -152,9 +153,8 @@ CREATE FUNCTION millrace_write(
     was_kinds smallint[], was_owners text[], was_names text[], was_untils bigint[], was_marks integer[],
     cut_kinds smallint[], cut_owners text[], cut_names text[], cut_marks integer[],
     not_kinds smallint[], not_owners text[], not_names text[], not_keys bigint[], not_ids text[],
-    q_topics text[], q_priorities bigint[], e_keys bigint[],
-    OUT xid bigint, OUT moment bigint, OUT numbers bigint
-) LANGUAGE plpgsql VOLATILE
+    q_topics text[], q_priorities bigint[], e_keys bigint[]
+) RETURNS bigint[] LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
 AS $$
 DECLARE
@@ -167,15 +167,18 @@ DECLARE
     n_ integer := w_ + coalesce(cardinality(new_kinds), 0);
 BEGIN
     IF fence <> 0 AND pg_advisory_xact_lock_shared(hashtext(home), (fence & 2147483647)::integer) IS NULL THEN
-        RETURN; -- never
+        RETURN ARRAY[0, 0, 0]; -- never
     END IF;
     IF mark <> 0 THEN
-        INSERT INTO millrace_commits AS c (mark, number, at) SELECT mark, number, millrace_now()
-            WHERE home = '' OR EXISTS (SELECT FROM millrace_meta t WHERE t.name = 'store' AND t.value = home)
-                AND (fence = 0 OR EXISTS (SELECT FROM millrace_workers w WHERE w.key = fence))
-            ON CONFLICT ON CONSTRAINT millrace_commits_pkey DO UPDATE SET number = excluded.number, at = excluded.at;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'the worker is gone' USING ERRCODE = 'MR001';
+        UPDATE millrace_commits c SET number = millrace_write.number, at = millrace_now()
+            WHERE c.mark = millrace_write.mark AND (fence = 0 OR EXISTS (SELECT FROM millrace_workers w WHERE w.key = fence));
+        IF NOT FOUND THEN -- it is new, or the worker or the whole store is gone
+            INSERT INTO millrace_commits (mark, number, at) SELECT mark, number, millrace_now()
+                WHERE home = '' OR EXISTS (SELECT FROM millrace_meta t WHERE t.name = 'store' AND t.value = home)
+                    AND (fence = 0 OR EXISTS (SELECT FROM millrace_workers w WHERE w.key = fence));
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'the worker is gone' USING ERRCODE = 'MR001';
+            END IF;
         END IF;
     END IF;
     IF cardinality(a_keys) > 0 THEN
@@ -273,11 +276,7 @@ BEGIN
             RAISE EXCEPTION 'a row changed since it was read' USING ERRCODE = 'MR001';
         END IF;
     END IF;
-    moment := coalesce(at, millrace_now());
-    xid := txid_current();
-    IF fresh THEN
-        numbers := nextval('millrace_numbers');
-    END IF;
+    RETURN ARRAY[txid_current(), coalesce(at, millrace_now()), CASE WHEN fresh THEN nextval('millrace_numbers') ELSE 0 END];
 END
 $$;
 
