@@ -1,6 +1,9 @@
 -- Functions, each a round trip instead of several. They decide nothing. Plans
 -- are made once for all sizes: they must not depend on how full a table was at
--- that moment, so sequential scans, hashes and bitmaps are out.
+-- that moment, so sequential scans, hashes and bitmaps are out. For the same
+-- reason no join is an equality with the first column of an index, but a range
+-- of one value, or ANY of one: for equalities the planner may read a whole index
+-- in its order, which looks cheap while the table is empty.
 
 -- The server's clock in microseconds.
 CREATE FUNCTION millrace_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
@@ -61,7 +64,7 @@ BEGIN
         END IF;
     END IF;
     IF cardinality(run_ids) > 0 THEN
-        run_keys := run_keys || ARRAY(SELECT r.key FROM unnest(run_ids) AS u (id) JOIN millrace_runs r ON r.id = u.id);
+        run_keys := run_keys || ARRAY(SELECT r.key FROM millrace_runs r WHERE r.id = ANY (run_ids));
     END IF;
     IF cardinality(run_keys) > 0 THEN
         RETURN QUERY SELECT 3::smallint, 0, r.key, r.status::bigint, r.ended, 0::bigint, 0::bigint, 0::bigint, r.id, r.name, r.body
@@ -84,18 +87,18 @@ BEGIN
     IF cardinality(lock_kinds) > 0 THEN
         RETURN QUERY SELECT 4::smallint, 0, r.kind::bigint, r.until, 0::bigint, 0::bigint, 0::bigint, 0::bigint, r.owner, r.name, r.body
             FROM unnest(lock_kinds, lock_owners, lock_names) AS u (kind, owner, name)
-            JOIN millrace_rows r ON r.kind = u.kind AND r.owner = u.owner AND r.name = u.name
-            ORDER BY r.kind, r.owner, r.name FOR UPDATE OF r;
+            JOIN millrace_rows r ON r.kind = ANY (ARRAY[u.kind]) AND r.owner = u.owner AND r.name = u.name
+            ORDER BY u.kind, u.owner COLLATE "C", u.name COLLATE "C" FOR UPDATE OF r;
     END IF;
     IF cardinality(hold_seqs) > 0 THEN
         RETURN QUERY SELECT 1::smallint, CASE WHEN m.seq IS NULL THEN 0 ELSE 1 END, u.seq, m.worker, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::bytea
-            FROM unnest(hold_seqs) AS u (seq) LEFT JOIN millrace_messages m ON m.seq = u.seq
+            FROM unnest(hold_seqs) AS u (seq) LEFT JOIN millrace_messages m ON m.seq >= u.seq AND m.seq <= u.seq
             WHERE m.worker IS DISTINCT FROM fence;
     END IF;
     IF cardinality(row_kinds) > 0 THEN
         RETURN QUERY SELECT 4::smallint, 0, r.kind::bigint, r.until, 0::bigint, 0::bigint, 0::bigint, 0::bigint, r.owner, r.name, r.body
             FROM unnest(row_kinds, row_owners, row_names) AS u (kind, owner, name)
-            JOIN millrace_rows r ON r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
+            JOIN millrace_rows r ON r.kind = ANY (ARRAY[u.kind]) AND r.owner = u.owner AND r.name = u.name;
     END IF;
     FOR i IN 1 .. coalesce(cardinality(list_kinds), 0) LOOP
         IF list_locks[i] = 0 THEN
@@ -122,8 +125,6 @@ $$;
 -- Messages that go are told by stretches of numbers that follow each other: a
 -- search of the index for each, not for each message. What most commits do takes
 -- its values from the arrays by their place, which costs half of an unnest of all.
--- A range of one number, where an equality would do, keeps the planner from
--- reading the whole index of a table that it has seen when that was empty.
 --
 -- Bodies are those of runs that change (a), new messages (m), new runs (r),
 -- messages that change (u), and rows (was, new, put): one parameter, and the
@@ -204,7 +205,7 @@ BEGIN
                 SELECT u.kind, u.owner, u.name, 0, '' FROM unnest(not_kinds, not_owners, not_names) AS u (kind, owner, name)
                 ORDER BY u.kind, u.owner, u.name;
             DELETE FROM millrace_rows r USING unnest(not_kinds, not_owners, not_names) AS u (kind, owner, name)
-                WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name;
+                WHERE r.kind = ANY (ARRAY[u.kind]) AND r.owner = u.owner AND r.name = u.name;
         END IF;
         IF cardinality(not_keys) > 0 THEN
             INSERT INTO millrace_runs (key, id, name, status, ended, body)
@@ -226,7 +227,7 @@ BEGIN
                     priority = u.priority, topic = u.topic, name = u.name, body = u.body
                 FROM unnest(u_seqs, u_runs, u_dues, u_workers, u_published, u_priorities, u_topics, u_names, bodies[r_ + 1:u_], u_expected)
                     AS u (seq, run, due, worker, published, priority, topic, name, body, expected)
-                WHERE m.seq = u.seq AND (u.expected IS NULL OR m.worker = u.expected)
+                WHERE m.seq >= u.seq AND m.seq <= u.seq AND (u.expected IS NULL OR m.worker = u.expected)
                 RETURNING u.expected
             )
             SELECT count(expected) INTO n FROM done;
@@ -237,7 +238,7 @@ BEGIN
         IF cardinality(cut_kinds) > 0 THEN
             WITH gone AS (
                 DELETE FROM millrace_rows r USING unnest(cut_kinds, cut_owners, cut_names, cut_marks) AS u (kind, owner, name, mark)
-                WHERE r.kind = u.kind AND r.owner = u.owner AND r.name = u.name AND (u.mark = 0 OR r.xmin = u.mark)
+                WHERE r.kind = ANY (ARRAY[u.kind]) AND r.owner = u.owner AND r.name = u.name AND (u.mark = 0 OR r.xmin = u.mark)
                 RETURNING u.mark
             )
             SELECT count(*) INTO n FROM gone g WHERE g.mark <> 0;
@@ -270,7 +271,7 @@ BEGIN
     IF cardinality(was_kinds) > 0 THEN
         UPDATE millrace_rows r SET until = was_untils[u.i], body = bodies[u_ + u.i]
             FROM unnest(was_kinds) WITH ORDINALITY AS u (kind, i)
-            WHERE r.kind = u.kind AND r.owner = was_owners[u.i] AND r.name = was_names[u.i] AND r.xmin = was_marks[u.i];
+            WHERE r.kind = ANY (ARRAY[u.kind]) AND r.owner = was_owners[u.i] AND r.name = was_names[u.i] AND r.xmin = was_marks[u.i];
         GET DIAGNOSTICS n = ROW_COUNT;
         IF n <> cardinality(was_kinds) THEN
             RAISE EXCEPTION 'a row changed since it was read' USING ERRCODE = 'MR001';
@@ -490,10 +491,10 @@ DECLARE
     num     text;
     n       bigint;
 BEGIN
-    DELETE FROM millrace_rows r USING (
-        SELECT s.kind, s.owner, s.name FROM millrace_rows s WHERE s.until > 0 AND s.until <= instant
+    DELETE FROM millrace_rows r WHERE r.ctid = ANY (ARRAY(
+        SELECT s.ctid FROM millrace_rows s WHERE s.until > 0 AND s.until <= instant
         ORDER BY s.until LIMIT most FOR UPDATE SKIP LOCKED
-    ) s WHERE r.kind = s.kind AND r.owner = s.owner AND r.name = s.name;
+    ));
     GET DIAGNOSTICS gone = ROW_COUNT;
     DELETE FROM millrace_commits c WHERE c.mark IN (
         SELECT o.mark FROM millrace_commits o WHERE o.at < millrace_now() - 86400000000 LIMIT most FOR UPDATE SKIP LOCKED
