@@ -71,7 +71,8 @@ type Pipelined interface {
 	// CommitAhead is Commit, but returns as soon as the changes are applied
 	// and later commits see them. With a nil error, settle blocks until they
 	// are durable, and all that was applied before them; its error is
-	// ErrUnknown. settle is nil when there is nothing to wait for.
+	// ErrUnknown. settle is nil when there is nothing to wait for. It must be
+	// called at once: others may wait for what is not settled.
 	CommitAhead(ctx context.Context, keys Keys, decide Decide) (settle func() error, err error)
 }
 

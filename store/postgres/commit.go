@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/millrace-go/millrace/store"
@@ -30,7 +31,8 @@ func (s *Store) Commit(ctx context.Context, keys store.Keys, decide store.Decide
 
 // CommitAhead implements [store.Pipelined]: it returns when the changes are
 // decided, and settle sends them. Later commits that are about the same wait
-// for it, here or in the database. settle must be called; Close waits for it.
+// for it, here or in the database: settle must follow at once, before the
+// goroutine commits anything else. Close waits for it.
 func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.Decide) (settle func() error, err error) {
 	c, err := s.begin(ctx, keys, decide)
 	if err != nil {
@@ -39,7 +41,7 @@ func (s *Store) CommitAhead(ctx context.Context, keys store.Keys, decide store.D
 	if c.changes == nil {
 		return nil, c.finish()
 	}
-	return c.finish, nil
+	return sync.OnceValue(c.finish), nil
 }
 
 // commit is one commit on a connection of the store's own.

@@ -3,7 +3,9 @@
 -- that moment, so sequential scans, hashes and bitmaps are out. For the same
 -- reason no join is an equality with the first column of an index, but a range
 -- of one value, or ANY of one: for equalities the planner may read a whole index
--- in its order, which looks cheap while the table is empty.
+-- in its order, which looks cheap while the table is empty. Plans are generic in
+-- a caller's transaction too: a custom one makes constants of the arrays, and the
+-- n-th element of such a constant is found by counting.
 
 -- The server's clock in microseconds.
 CREATE FUNCTION millrace_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
@@ -52,6 +54,7 @@ CREATE FUNCTION millrace_load(
     t1 text, t2 text, body bytea
 ) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -154,9 +157,10 @@ CREATE FUNCTION millrace_write(
     was_kinds smallint[], was_owners text[], was_names text[], was_untils bigint[], was_marks integer[],
     cut_kinds smallint[], cut_owners text[], cut_names text[], cut_marks integer[],
     not_kinds smallint[], not_owners text[], not_names text[], not_keys bigint[], not_ids text[],
-    q_topics text[], q_priorities bigint[], e_keys bigint[]
+    q_topics text[], q_priorities bigint[], e_times bigint[], e_keys bigint[]
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 DECLARE
     n  bigint;
@@ -265,8 +269,11 @@ BEGIN
         INSERT INTO millrace_runs (key, id, name, status, ended, body)
             SELECT r_keys[i], r_ids[i], r_names[i], r_statuses[i], r_ended[i], bodies[m_ + i] FROM generate_series(1, r_ - m_) AS i;
     END IF;
-    IF cardinality(e_keys) > 0 THEN
+    IF millrace_write.ended > 0 THEN
         INSERT INTO millrace_closed (at, keys) VALUES (millrace_write.ended, e_keys);
+    ELSIF cardinality(e_keys) > 0 THEN -- not all at one time
+        INSERT INTO millrace_closed (at, keys)
+            SELECT u.moment, array_agg(u.key) FROM unnest(e_times, e_keys) AS u (moment, key) GROUP BY u.moment;
     END IF;
     IF cardinality(was_kinds) > 0 THEN
         UPDATE millrace_rows r SET until = was_untils[u.i], body = bodies[u_ + u.i]
@@ -298,6 +305,7 @@ CREATE FUNCTION millrace_grab(
     t1 text, t2 text, body bytea
 ) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -433,6 +441,7 @@ CREATE FUNCTION millrace_reap(
     part smallint, key bigint, host text, boot text, pidns text, pid bigint, born text, started bigint, until bigint
 ) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -479,6 +488,7 @@ $$;
 -- how numbers are written in the names of owners.
 CREATE FUNCTION millrace_purge(at bigint, before bigint, most bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 DECLARE
     instant bigint := coalesce(at, millrace_now());
@@ -487,6 +497,7 @@ DECLARE
     found   record;
     closed  bigint[] := '{}';
     purged  bigint[];
+    locked  bigint[];
     kind0   smallint := 0;
     num     text;
     n       bigint;
@@ -496,9 +507,9 @@ BEGIN
         ORDER BY s.until LIMIT most FOR UPDATE SKIP LOCKED
     ));
     GET DIAGNOSTICS gone = ROW_COUNT;
-    DELETE FROM millrace_commits c WHERE c.mark IN (
-        SELECT o.mark FROM millrace_commits o WHERE o.at < millrace_now() - 86400000000 LIMIT most FOR UPDATE SKIP LOCKED
-    );
+    DELETE FROM millrace_commits c WHERE c.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM millrace_commits o WHERE o.at < millrace_now() - 86400000000 LIMIT most FOR UPDATE SKIP LOCKED
+    ));
     rest := most - gone;
     IF before <= 0 OR rest <= 0 THEN
         RETURN gone;
@@ -520,15 +531,12 @@ BEGIN
     purged := ARRAY(SELECT s.key FROM millrace_runs s WHERE s.key = ANY (closed) AND s.ended > 0 AND s.ended < before
         ORDER BY s.key FOR UPDATE SKIP LOCKED);
     DELETE FROM millrace_runs r WHERE r.key = ANY (purged);
-    -- Those that somebody has locked, or that ended later than others of their
-    -- commit, are left for another call.
-    WITH kept AS (
-        INSERT INTO millrace_closed (at, keys)
-            SELECT greatest(s.ended, before - 1) AS moment, array_agg(s.key) FROM millrace_runs s
-            WHERE s.key = ANY (closed) AND s.ended > 0 GROUP BY moment
-            RETURNING cardinality(keys) AS n
-    )
-    SELECT gone + cardinality(closed) - coalesce(sum(k.n), 0) INTO gone FROM kept k;
+    -- Those that somebody has locked are left for the next call.
+    locked := ARRAY(SELECT s.key FROM millrace_runs s WHERE s.key = ANY (closed) AND s.ended > 0 AND s.ended < before);
+    IF cardinality(locked) > 0 THEN
+        INSERT INTO millrace_closed (at, keys) VALUES (before - 1, locked);
+    END IF;
+    gone := gone + cardinality(closed) - cardinality(locked);
     IF cardinality(purged) = 0 THEN
         RETURN gone;
     END IF;
