@@ -28,8 +28,8 @@ type writeArgs struct {
 	absent                keyArgs
 	absentKeys, absentIDs *array
 	topics, priorities    *array
-	times, ended          *array        // when runs ended, and which
-	at                    store.Instant // when all of them did; 0: not at one time
+	endTimes, ended       *array        // when runs ended, and which
+	endedAt               store.Instant // when all of them did; 0: not at one time
 
 	bodies, others []*array
 	all            *array // of bodies
@@ -78,7 +78,7 @@ func newWriteArgs() *writeArgs {
 	arrays(&a.others, oid.T_int8, &a.absentKeys)
 	arrays(&a.others, oid.T_text, &a.absentIDs)
 	arrays(&a.others, oid.T_text, &a.topics)
-	arrays(&a.others, oid.T_int8, &a.priorities, &a.times, &a.ended)
+	arrays(&a.others, oid.T_int8, &a.priorities, &a.endTimes, &a.ended)
 	return a
 }
 
@@ -171,7 +171,7 @@ func (b *buffers) writing() *writeArgs {
 			a.reset()
 		}
 	}
-	b.write.drop.n, b.write.at = 0, 0
+	b.write.drop.n, b.write.endedAt = 0, 0
 	return b.write
 }
 
@@ -226,7 +226,7 @@ func (w *changer) apply(c *store.Changes) error {
 		home, fence = w.guess.home, w.guess.fence
 	}
 	args := make([]any, 0, 10+len(a.others))
-	args = append(args, a.joint(), w.mark, w.number, home, fence, w.at, w.fresh, a.rare(), a.drop.n, int64(a.at))
+	args = append(args, a.joint(), w.mark, w.number, home, fence, w.at, w.fresh, a.rare(), a.drop.n, int64(a.endedAt))
 	for _, list := range a.others {
 		args = append(args, list)
 	}
@@ -252,11 +252,11 @@ func (w *changer) putRuns(a *writeArgs, c *store.Changes) (ids map[string]bool) 
 	for _, r := range c.PutRuns {
 		if was := w.snap.Runs[r.Key]; r.Ended > 0 && (was == nil || was.Ended != r.Ended) {
 			if a.ended.n == 0 {
-				a.at = r.Ended
-			} else if a.at != r.Ended {
-				a.at = 0
+				a.endedAt = r.Ended
+			} else if a.endedAt != r.Ended {
+				a.endedAt = 0
 			}
-			a.times.integer(int64(r.Ended))
+			a.endTimes.integer(int64(r.Ended))
 			a.ended.integer(r.Key)
 		}
 		if !w.isNew(c, r.Key) {

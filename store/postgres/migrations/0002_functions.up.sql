@@ -125,9 +125,10 @@ $$;
 -- numbers for a later commit if wanted (0: none); an array, since a row would be
 -- kept in a table of its own first.
 --
--- Messages that go are told by stretches of numbers that follow each other: a
+-- Drops is how many messages go. They are told by stretches of numbers that follow each other: a
 -- search of the index for each, not for each message. What most commits do takes
 -- its values from the arrays by their place, which costs half of an unnest of all.
+-- Ended is when all runs ended that did (e), or 0: then e_times tells it of each.
 --
 -- Bodies are those of runs that change (a), new messages (m), new runs (r),
 -- messages that change (u), and rows (was, new, put): one parameter, and the
@@ -311,7 +312,7 @@ AS $$
 DECLARE
     claims  boolean := coalesce(cardinality(wanted_seqs), 0) > 0;
     moment  bigint;
-    horizon bigint;
+    horizon bigint := 0;
     more    bigint := 0;
     next    bigint := 0;
     q       record;
@@ -338,7 +339,6 @@ BEGIN
         RETURN;
     END IF;
     moment := coalesce(at, millrace_now());
-    SELECT last_value INTO horizon FROM millrace_numbers;
     IF claims THEN
         SELECT coalesce(array_agg(s.place), '{}'), coalesce(array_agg(s.seq), '{}'), coalesce(array_agg(s.size), '{}'),
                 coalesce(array_agg(0::bigint), '{}'), coalesce(array_agg(s.priority), '{}')
@@ -347,6 +347,7 @@ BEGIN
                 WHERE m.seq = ANY (wanted_seqs) AND m.worker = 0 AND (abs(m.due) <= moment OR m.published > 0)
                 ORDER BY m.seq FOR UPDATE SKIP LOCKED) s;
     ELSE
+        SELECT last_value INTO horizon FROM millrace_numbers;
         -- What waited and is due now, from the longest due on.
         FOR q IN SELECT DISTINCT u.topic FROM unnest(wanted_topics) AS u (topic) LOOP
             SELECT array_agg(s.place) AS places, array_agg(s.seq) AS seqs, array_agg(s.size) AS sizes,
