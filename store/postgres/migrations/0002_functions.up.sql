@@ -125,10 +125,11 @@ $$;
 -- numbers for a later commit if wanted (0: none); an array, since a row would be
 -- kept in a table of its own first.
 --
--- Drops is how many messages go. They are told by stretches of numbers that follow each other: a
--- search of the index for each, not for each message. What most commits do takes
--- its values from the arrays by their place, which costs half of an unnest of all.
--- Ended is when all runs ended that did (e), or 0: then e_times tells it of each.
+-- Drops is how many messages go. They are told by stretches of numbers that
+-- follow each other: a search of the index for each, not for each message. Ended
+-- is when all runs ended that did (e), or 0: then e_times tells it of each. What
+-- most commits do takes its values from the arrays by their place, which costs
+-- half of an unnest of all.
 --
 -- Bodies are those of runs that change (a), new messages (m), new runs (r),
 -- messages that change (u), and rows (was, new, put): one parameter, and the
@@ -297,7 +298,8 @@ $$;
 --
 -- Parts: 0 now, alive, more (1) and made ready (2), next, horizon (a number that
 -- is not new), microseconds of the search; 1 message, with the status of its run
--- instead of its worker; 2 oldest ready message that was found (0: none), priority, topic.
+-- instead of its worker; 2 oldest ready message that was found (0: none),
+-- priority, topic.
 CREATE FUNCTION millrace_grab(
     holder bigint, at bigint, wanted_topics text[], wanted_seqs bigint[], wanted bigint, bytes bigint,
     floor_topics text[], floor_priorities bigint[], floor_seqs bigint[]
